@@ -1,0 +1,70 @@
+"""Sweeps that resume: tables become cells, done cells are dropped, the rest goes to whatever launcher was chosen."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+
+from novelty.errors import NoveltyError
+
+
+@dataclass
+class NoveltySweeperConf:
+    """max_batch_size: cells handed to the launcher at once (None: all)."""
+
+    _target_: str = "hydra_plugins.novelty_sweeper.sweeper.NoveltySweeper"
+    max_batch_size: int | None = None
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="novelty", node=NoveltySweeperConf, provider="novelty")
+
+
+class NoveltySweeper(BasicSweeper):
+    """Expands `table=...` and Hydra's own sweeps, plans every cell before any is submitted, and runs what is missing.
+
+    Order: cut cells first, then failed and missing ones, last those that another process is working on.
+    Exits with an error that lists the failures once everything else has run.
+    """
+
+    def __init__(self, max_batch_size: int | None = None) -> None:
+        super().__init__(max_batch_size)
+
+    def sweep(self, arguments: list[str]) -> list[JobReturn]:
+        from novelty.training.sweep import expand, plan_all, report_plans
+
+        assert self.config is not None and self.hydra_context is not None and self.launcher is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        combinations = self.split_arguments(parser.parse_overrides(arguments), None)[0]
+        cells = expand(combinations, self.config.budget.seeds)
+        planned = plan_all(cells)
+        report_plans(planned, detailed=self.config.dry_run)
+        if self.config.dry_run:
+            return []
+        waiting = [cell for cell in planned if cell.state not in ("done", "impossible")]
+        returns: list[JobReturn] = []
+        if waiting:
+            Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+            for batch in self.split_overrides_to_chunks([cell.overrides for cell in waiting], self.max_batch_size):
+                returns += self.launcher.launch(batch, initial_job_idx=len(returns))
+        failures = [f"{cell.title} ({cell.error})" for cell in planned if cell.state == "impossible"]
+        failures += [
+            f"{cell.title} ({_reason(result)})"
+            for cell, result in zip(waiting, returns, strict=True)
+            if result.status != JobStatus.COMPLETED
+        ]
+        if failures:
+            raise NoveltyError(
+                f"{len(failures)} of {len(planned)} cells failed, the others are done; "
+                "the same command tries these again: " + "; ".join(failures)
+            )
+        return returns
+
+
+def _reason(result: JobReturn) -> Any:
+    error = result._return_value
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text and not isinstance(error, NoveltyError) else error

@@ -1,0 +1,230 @@
+"""The configuration tree: where it lies, what its root holds, how a cell is composed from it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from novelty.errors import NoveltyError
+
+OPEN_NODES = ("method", "protocol", "evaluation", "data.source")
+"""Nodes with a `_target_`: their schema is the signature of the class, so a key need not stand in the YAML."""
+
+
+def _shipped(folder: str) -> Path:
+    """``folder`` of the checkout where there is one (an editable install copies it once, and the copy goes stale)."""
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "pyproject.toml").is_file() and (checkout / folder).is_dir():
+        return checkout / folder
+    return Path(__file__).resolve().parent / folder
+
+
+def conf_dir() -> Path:
+    """The folder of the configuration tree."""
+    return _shipped("conf")
+
+
+def experiments_dir() -> Path:
+    """The folder of tables, figures and printed numbers."""
+    return _shipped("experiments")
+
+
+class Keep(Enum):
+    """What stays of a successful run beside its record: nothing, the weights, or the optimizer state as well."""
+
+    none = "none"
+    weights = "weights"
+    all = "all"
+
+
+@dataclass
+class Data:
+    """source: the images; channels: 1 or 3; image_size: side in pixels, None for the size that they have."""
+
+    source: Any = MISSING
+    channels: int = MISSING
+    image_size: int | None = MISSING
+
+
+@dataclass
+class Budget:
+    """How much of the published length is run; see `conf/budget`."""
+
+    name: str = MISSING
+    scale: float = MISSING
+    max_train: int | None = None
+    max_test: int | None = None
+    seeds: int | None = None
+
+
+@dataclass
+class Hardware:
+    """What the run runs on; none of it changes what is computed but `precision` and the number of processes.
+
+    score_batch: images scored at once; checkpoint_every: seconds between two saved states of a training.
+    """
+
+    accelerator: str = MISSING
+    devices: Any = MISSING
+    strategy: str = "auto"
+    precision: str = "32-true"
+    channels_last: bool = False
+    compile: bool = False
+    threads: int | None = None
+    score_batch: int = 250
+    checkpoint_every: float = 60.0
+
+
+@dataclass
+class Logger:
+    """csv, tensorboard, wandb: which loggers write; project, entity, mode: W&B's (mode auto = online where it answers)."""
+
+    csv: bool = True
+    tensorboard: bool = False
+    wandb: bool = False
+    project: str = "novelty"
+    entity: str | None = None
+    mode: str = "auto"
+
+
+@dataclass
+class Paths:
+    """data: images; runs: records; cache: decoded images; weights: downloaded weights."""
+
+    data: str = MISSING
+    runs: str = MISSING
+    cache: str = MISSING
+    weights: str = MISSING
+
+
+@dataclass
+class Root:
+    """Everything that a cell may be told."""
+
+    data: Data = field(default_factory=Data)
+    protocol: Any = MISSING
+    method: Any = MISSING
+    budget: Budget = field(default_factory=Budget)
+    evaluation: Any = MISSING
+    hardware: Hardware = field(default_factory=Hardware)
+    logger: Logger = field(default_factory=Logger)
+    table: Any = None
+    figure: Any = None
+    launcher: Any = None
+    seed: int = 0
+    keep: Keep = Keep.weights
+    maps: bool = False
+    dry_run: bool = False
+    paths: Paths = field(default_factory=Paths)
+
+
+def _scale(length: float, *, _root_: DictConfig) -> int:
+    return max(1, round(length * _root_.budget.scale))
+
+
+def register() -> None:
+    """The root schema and the resolver ``${scale:n}`` (a published length times the budget), before anything is composed."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="schema", node=Root)
+    OmegaConf.register_new_resolver("scale", _scale, replace=True)
+
+
+def open_overrides(overrides: Iterable[str]) -> list[str]:
+    """``method.x=1`` as ``++method.x=1``: the signature says whether x exists (`check`), not whether the YAML names it."""
+    opened = []
+    for override in overrides:
+        is_open = any(override.startswith(node + ".") for node in OPEN_NODES) and "=" in override
+        opened.append("++" + override if is_open else override)
+    return opened
+
+
+def group_of(override: str) -> str:
+    """The config group (or key) that an override sets, without sigils and package: ``method@method.inner=vae`` -> method."""
+    return override.lstrip("+~").split("=", 1)[0].split("@", 1)[0]
+
+
+@lru_cache(maxsize=256)
+def _compose(overrides: tuple[str, ...]) -> DictConfig:
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    register()
+    state = GlobalHydra.instance().hydra
+    try:
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            return compose("config", list(overrides), return_hydra_config=True)
+    finally:
+        GlobalHydra.instance().hydra = state
+
+
+def compose_cell(overrides: Sequence[str]) -> DictConfig:
+    """The configuration of one cell. Choices of groups are composed once and kept; plain values are set on a copy.
+
+    Takes simple overrides only (no sweeps, no deletions); a milliseconds affair after the first of each combination.
+    """
+    choices = tuple(o for o in overrides if (conf_dir() / group_of(o)).is_dir() or o.startswith("~"))
+    cfg = _compose(choices).copy()
+    for override in overrides:
+        if override not in choices:
+            key, value = override.lstrip("+").split("=", 1)
+            OmegaConf.update(cfg, key, _value(value), force_add=True)
+    return cfg
+
+
+def _value(text: str) -> Any:
+    """A value as Hydra's command line reads it: 1e-3 a number, [a,b] a list, null nothing."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create().parse_override(f"key={text}").value()
+
+
+def close_to(word: str, options: Iterable[str]) -> str:
+    """``"; did you mean x?"`` or nothing."""
+    found = difflib.get_close_matches(word, list(options), n=1, cutoff=0.6)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def names_under(folder: Path) -> list[str]:
+    """Names of the YAML files below ``folder``, as they are typed: ``piad/table2_mnist``."""
+    return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml"))
+
+
+def tables_matching(pattern: str) -> list[str]:
+    """Published tables that a name, a glob or ``all`` stands for."""
+    import fnmatch
+
+    names = names_under(experiments_dir() / "table")
+    found = [name for name in names if pattern == "all" or fnmatch.fnmatch(name, pattern)]
+    if not found:
+        raise NoveltyError(
+            f"There is no table {pattern}{close_to(pattern, names)} Known: {', '.join(names) or 'none'}; globs and 'all' work."
+        )
+    return found
+
+
+def explain(error: Exception, typed: Sequence[str]) -> NoveltyError | Exception:
+    """Hydra's complaint about an override of an unknown key, with what is allowed there; other errors as they are."""
+    import re
+
+    found = re.search(r"Could not override '([\w.@/]+)'", str(error))
+    if found is None or "is not in" not in str(error) + str(error.__cause__):
+        return error
+    key = found.group(1)
+    parent, _, name = key.rpartition(".")
+    try:
+        node = OmegaConf.select(_compose(()), parent) if parent else OmegaConf.structured(Root)
+    except Exception:  # the tree itself is broken: its own error says more than ours
+        return error
+    if not OmegaConf.is_dict(node):
+        return error
+    options = [str(option) for option in node]
+    return NoveltyError(f"{key} is no key of the configuration{close_to(name, options)} Allowed here: {', '.join(options)}.")

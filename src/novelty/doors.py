@@ -1,0 +1,49 @@
+"""What every door (`python -m novelty.<verb>`) does with what goes wrong: one sentence, an exit code, no traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from novelty.errors import NoveltyError, Stopped
+
+
+def door(main: Callable[[], None]) -> None:
+    """Run ``main``; a person's mistake becomes one printed sentence and exit code 1, a signal its own exit code."""
+    try:
+        main()
+    except NoveltyError as error:
+        leave(str(error))
+    except Stopped as stop:
+        leave(str(stop), stop.exit_code)
+    except KeyboardInterrupt:
+        leave("Interrupted; what is saved stays, the same command goes on from there.", 130)
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        sentence = _known(error)
+        if sentence is None:
+            raise
+        leave(sentence)
+
+
+def leave(sentence: str, code: int = 1) -> None:
+    """Print to stderr and exit."""
+    print(f"novelty: {sentence}", file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def _known(error: Exception) -> str | None:
+    """A sentence for what Hydra and OmegaConf say of a configuration; None for a fault of ours."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if not isinstance(error, (HydraException, OmegaConfBaseException)):
+        return None
+    lines = [line.strip() for line in str(error).splitlines()]
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        lines += [line.strip() for line in str(error.__cause__).splitlines()]
+    noise = ("full_key", "object_type", "reference_type", "Set the environment", "See https")
+    kept = [line for line in dict.fromkeys(lines) if line and not line.startswith(noise)]
+    return " ".join(kept)

@@ -1,0 +1,52 @@
+"""What methods and data tell each other: they never import one another, both import this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NewType
+
+from novelty.errors import NoveltyError
+
+WeightsFile = NewType("WeightsFile", str)
+"""Type of a constructor argument that may name a file: its *content* enters the training key, not its path."""
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What a method may know of the images it will meet (never labels).
+
+    channels:   1 or 3.
+    image_size: side of the square images, in pixels.
+    train_size: number of normal training images.
+    traits:     properties of the data set or category, such as "texture"; methods may branch on these.
+    """
+
+    channels: int
+    image_size: int
+    train_size: int
+    traits: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How much a method trains: either ``epochs`` passes over the data or ``iterations`` training steps.
+
+    batch_size:       images in one mini-batch, over all processes together.
+    batches_per_step: mini-batches that one ``training_step`` receives, joined along the batch axis
+                      (a GAN that gives its critics fresh images in each of n rounds asks for n + 1).
+    drop_last:        leave out the incomplete mini-batch at the end of each pass (always so with ``iterations``).
+    """
+
+    batch_size: int
+    epochs: int | None = None
+    iterations: int | None = None
+    batches_per_step: int = 1
+    drop_last: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.iterations is None):
+            raise NoveltyError("A schedule is given either in epochs or in iterations: set one of the two.")
+        for name in ("batch_size", "epochs", "iterations", "batches_per_step"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise NoveltyError(f"{name} is {value}: it must be at least 1.")

@@ -1,0 +1,98 @@
+"""The contract of a method, on one page."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+
+from novelty.info import DataInfo, Schedule
+from novelty.scores import Scores
+
+
+class Method(LightningModule, ABC):
+    """A novelty detector: trained on normal images, asked how novel others are.
+
+    A subclass is the paper: its keyword-only typed constructor arguments are its configuration schema (each default is
+    the paper's value or the fact sheet's decision), `training_step` and `configure_optimizers` are the paper's own.
+    The framework calls, in this order: fit, `calibrate` on the normal training images, `score` on each test batch.
+
+    Images are float32, (B, C, H, W), in [0, 1], at ``info.image_size``; every scaling beyond that is the method's.
+    """
+
+    version: ClassVar[int] = 1
+    """Bumped by hand when the numbers of a method change: it is part of the training key."""
+
+    primary: str
+    """Name of the score that counts where none is named."""
+
+    scoring: ClassVar[frozenset[str]] = frozenset()
+    """Names of the constructor arguments that `score` alone reads: changing one re-scores without training."""
+
+    maps: ClassVar[bool] = False
+    """Whether the primary score comes with a map."""
+
+    input_gradient: ClassVar[bool] = True
+    """Whether gradients of the scores with respect to the images exist."""
+
+    seed: int = 0
+    """Set by the framework before anything else; randomness inside `calibrate` and `score` derives from it."""
+
+    def __init__(self, info: DataInfo, schedule: Schedule) -> None:
+        super().__init__()
+        self.info = info
+        self.schedule = schedule
+
+    @abstractmethod
+    def score(self, images: Tensor) -> dict[str, Scores]:
+        """Named scores of images (B, C, H, W). Every image is scored alike, whatever shares its batch."""
+
+    def calibrate(self, batches: Iterable[Tensor]) -> None:
+        """Statistics of normal images: one pass over the training images in a fixed order, after fit, without gradients."""
+
+    def provenance(self) -> dict[str, str]:
+        """What beside code and data the numbers rest on, such as ``{"backbone": "VGG-19 ImageNet"}``; kept in the record."""
+        return {}
+
+    def generator(self) -> torch.Generator:
+        """A generator on this device, seeded alike on every call: for randomness inside `calibrate` and `score`."""
+        return torch.Generator(self.device).manual_seed(self.seed)
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Scores]:
+        """Scores in float32 whatever the training precision; the framework collects and gathers them."""
+        with torch.autocast(self.device.type, enabled=False):
+            return self.score(batch[0])
+
+
+class Fitted(Method):
+    """A method that only calibrates: arrays fitted to the normal images, no gradient steps.
+
+    `fitted` names the arrays (set by `calibrate` through ``setattr``); they move with the module and are kept in
+    checkpoints although their shapes are known only after fitting.
+    """
+
+    fitted: ClassVar[tuple[str, ...]]
+
+    def __init__(self, info: DataInfo, batch_size: int = 1000) -> None:
+        # One step of one batch: with no epoch at all Lightning would skip the hooks at the end of training.
+        super().__init__(info, Schedule(batch_size=batch_size, iterations=1))
+        self.automatic_optimization = False
+        for name in self.fitted:
+            self.register_buffer(name, None, persistent=False)
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> None:
+        """Nothing to learn by gradient."""
+
+    def configure_optimizers(self) -> None:
+        """No parameters."""
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.fitted}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value if value is None else value.to(self.device))

@@ -1,0 +1,118 @@
+"""Printed against measured: means, spreads, intervals, verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from novelty.report.match import Conditions, Record
+from novelty.tables import Cell, Row, Table
+
+Verdict = Literal["reproduced", "better", "worse", "not comparable", "incomplete", "not run"]
+MARGIN = 0.01
+"""A printed value within one point of ours counts as reproduced even where it lies outside a very narrow interval."""
+MINIMUM_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One cell of ours. mean, std: over seeds (of means over a column's members); interval: 95 %, Student's t, from 3 seeds on."""
+
+    mean: float
+    std: float | None
+    interval: tuple[float, float] | None
+    seeds: int
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    """Our side of one printed row, under one set of conditions."""
+
+    row: Row
+    conditions: Conditions
+    cells: dict[str, Measured]
+    reason: str
+    """Why it is not comparable with print; empty where it is."""
+
+
+def measure(table: Table, row: Row, column: str, filled: Sequence[tuple[Cell, Record]]) -> Measured:
+    """Aggregate the records of one cell of the table."""
+    members = next(c.members for c in table.columns if c.name == column)
+    by_seed: dict[int, list[float]] = {}
+    for cell, record in filled:
+        scores = record["metrics"][row.score or record["primary"]]
+        by_seed.setdefault(cell.seed, []).append(float(scores[table.metric]))
+    whole = {seed: values for seed, values in by_seed.items() if len(values) == len(members)}
+    means = np.array([np.mean(values) for values in (whole or by_seed).values()])
+    count = len(means)
+    std = float(means.std(ddof=1)) if count > 1 else None
+    interval = None
+    if std is not None and count >= MINIMUM_SEEDS:
+        from scipy.stats import t
+
+        half = float(t.ppf(0.975, count - 1)) * std / math.sqrt(count)
+        interval = (float(means.mean()) - half, float(means.mean()) + half)
+    return Measured(float(means.mean()), std, interval, count, bool(whole))
+
+
+def reason_against(row: Row, conditions: Conditions) -> str:
+    """Why records under ``conditions`` must not be held against print; empty where they may."""
+    reasons = []
+    if conditions.scale != 1 or conditions.max_train or conditions.max_test:
+        reasons.append(f"budget {conditions.budget}")
+    if conditions.copy != "original":
+        reasons.append(f"data: {conditions.copy}")
+    provenance = dict(conditions.provenance)
+    reasons += [
+        f"{name}: {provenance.get(name, 'unknown')} in place of {wanted}"
+        for name, wanted in row.needs
+        if provenance.get(name) != wanted
+    ]
+    return "; ".join(reasons)
+
+
+def verdict(row: Row, line: Line, measured: Measured | None, printed: float | None) -> Verdict | None:
+    """What a cell says of a printed value (a fraction); None where nothing was printed."""
+    if printed is None:
+        return None
+    if measured is None:
+        return "not run"
+    if line.reason:
+        return "not comparable"
+    if not measured.complete or (measured.seeds < MINIMUM_SEEDS and not row.deterministic):
+        return "incomplete"
+    inside = measured.interval is not None and measured.interval[0] <= printed <= measured.interval[1]
+    if inside or abs(measured.mean - printed) <= MARGIN + 1e-9:
+        return "reproduced"
+    return "better" if measured.mean > printed else "worse"
+
+
+def lines(table: Table, filled: dict[tuple[str, str], dict[Conditions, list[tuple[Cell, Record]]]]) -> list[Line]:
+    """Every line of ours, in the order of the table; one for each set of conditions, never pooled."""
+    found = []
+    for row in table.rows:
+        by_conditions: dict[tuple[Conditions, int], tuple[Conditions, dict[str, Measured]]] = {}
+        for column in table.columns:
+            seen: Counter[Conditions] = Counter()
+            for conditions, cells in filled.get((row.name, column.name), {}).items():
+                # Columns may be different data sets: contents are told apart within a column, not along the line.
+                shared = replace(conditions, digest="")
+                _, measured = by_conditions.setdefault((shared, seen[shared]), (conditions, {}))
+                measured[column.name] = measure(table, row, column.name, cells)
+                seen[shared] += 1
+        for conditions, measured in by_conditions.values():
+            found.append(Line(row, conditions, measured, reason_against(row, conditions)))
+    return found
+
+
+def class_mean(line: Line, columns: Sequence[str]) -> float | None:
+    """Unweighted mean over the columns, where all of them are there."""
+    if not all(name in line.cells for name in columns):
+        return None
+    return float(np.mean([line.cells[name].mean for name in columns]))

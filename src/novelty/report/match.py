@@ -1,0 +1,106 @@
+"""Which records fill which cell of a table: by configuration, without importing a single method."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from novelty.config import compose_cell, open_overrides
+from novelty.tables import Cell, Table
+
+Record = dict[str, Any]
+Node = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What records must share before their numbers are pooled."""
+
+    budget: str
+    scale: float
+    max_train: int | None
+    max_test: int | None
+    copy: str
+    digest: str
+    precision: str
+    weights: tuple[tuple[str, str], ...]
+    provenance: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, record: Record) -> Conditions:
+        """The conditions of a record."""
+        budget = record["config"]["budget"]
+        return cls(
+            budget=budget["name"],
+            scale=budget["scale"],
+            max_train=budget["max_train"],
+            max_test=budget["max_test"],
+            copy=record["data"]["copy"],
+            digest=record["data"]["digest"],
+            precision=record["config"]["hardware"]["precision"],
+            weights=tuple(sorted(record["weights"].items())),
+            provenance=tuple(sorted(record["provenance"].items())),
+        )
+
+    def describe(self) -> str:
+        """In words, for the line of a table."""
+        budget = self.budget if self.scale == 1 else f"{self.budget}, {self.scale:g} of the length"
+        extra = [value for name, value in self.provenance if name == "backbone"]
+        precision = [] if self.precision.startswith("32") else [self.precision]
+        return "; ".join([f"budget {budget}", f"data {self.copy}", *extra, *precision])
+
+
+def fill(table: Table, records: Iterable[Record]) -> dict[tuple[str, str], dict[Conditions, list[tuple[Cell, Record]]]]:
+    """(row, column) -> conditions -> the records that fill it, one per cell (the newest where several do)."""
+    index: dict[tuple[str, str, int], list[Record]] = defaultdict(list)
+    for record in records:
+        index[record["choices"]["method"], record["choices"]["data"], record["seed"]].append(record)
+    found: dict[tuple[str, str], dict[Conditions, dict[Cell, Record]]] = defaultdict(lambda: defaultdict(dict))
+    for cell in table.cells():
+        cfg = compose_cell(open_overrides(cell.overrides))
+        choices = cfg.hydra.runtime.choices
+        for record in index[choices["method"], choices["data"], cell.seed]:
+            if _is(record, _expected(cfg, record["config"]["budget"])):
+                place = found[cell.row, cell.column][Conditions.of(record)]
+                place[cell] = max(place.get(cell, record), record, key=lambda r: r["environment"]["time"])
+    return {
+        key: {conditions: list(cells.items()) for conditions, cells in by.items()} for key, by in found.items()
+    }
+
+
+def _expected(cfg: DictConfig, budget: Node) -> Node:
+    """The composed cell as plain containers, its lengths those of ``budget``."""
+    cfg = cfg.copy()
+    OmegaConf.update(cfg, "budget", budget, merge=False, force_add=True)
+    nodes = OmegaConf.masked_copy(cfg, ["method", "protocol", "evaluation", "data", "budget"])
+    return OmegaConf.to_container(nodes, resolve=True)  # type: ignore[return-value]
+
+
+def _is(record: Record, expected: Node) -> bool:
+    config, defaults = record["config"], record["defaults"]
+    if config["data"]["image_size"] != expected["data"]["image_size"]:
+        return False
+    normal = expected["protocol"].get("normal")
+    expected["protocol"]["normal"] = [str(n) for n in normal] if isinstance(normal, list) else [str(normal)]
+    return all(
+        _node_is(config[name], expected[name], defaults[name]) for name in ("method", "protocol", "evaluation")
+    )
+
+
+def _node_is(bound: Node, node: Node, defaults: Node) -> bool:
+    """Whether ``bound`` is what ``node`` becomes once ``defaults`` fill it."""
+    if bound["_target_"] != node["_target_"] or not node.keys() <= bound.keys():
+        return False
+    for name, value in bound.items():
+        wanted = node.get(name, defaults.get(name))
+        if isinstance(value, dict) and isinstance(wanted, dict) and "_target_" in value:
+            if not _node_is(value, wanted, defaults.get(name) or {}):
+                return False
+        elif value != wanted:
+            return False
+    return True
+

@@ -1,0 +1,24 @@
+"""Two keys: what was trained, and how it was evaluated. Equal keys, equal numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+
+def key(payload: dict[str, Any]) -> str:
+    """16 hexadecimal digits of sha256 over canonical JSON: sorted keys, shortest floats, no white space.
+
+    The payload holds canonical values only (class indices, resolved budget, content digests): never paths, devices,
+    library versions, loggers or launchers, which are recorded beside the result instead.
+    """
+    text = json.dumps(payload, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's content, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

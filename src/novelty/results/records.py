@@ -1,0 +1,134 @@
+"""Records on disk: one folder a training, one sub-folder an evaluation, every file appearing by atomic rename."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+SCHEMA = 1
+"""Version of the layout of result.json."""
+
+State = Literal["done", "running", "cut", "failed", "missing"]
+
+
+def write(path: Path, fill: Callable[[Path], object]) -> None:
+    """``fill(temporary)`` beside ``path``, flushed to disk, then renamed: readers see the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+    try:
+        fill(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """``content`` as readable JSON."""
+    write(path, lambda p: p.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8"))
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """An .npz of named arrays."""
+
+    def fill(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes **kwargs for its own flag
+
+    write(path, fill)
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where one training and one evaluation of it lie: ``<runs>/<method>/<data>/<training key>/<evaluation key>/``.
+
+    Evaluations with an equal ``scoring`` key rest on the same raw scores and differ in metrics alone.
+    """
+
+    runs: Path
+    method: str
+    data: str
+    training: str
+    scoring: str
+    evaluation: str
+
+    @property
+    def folder(self) -> Path:
+        """The training's folder."""
+        return self.runs / self.method / self.data / self.training
+
+    @property
+    def weights(self) -> Path:
+        """The trained and calibrated method; there while `keep` asks for it or an evaluation is still to come."""
+        return self.folder / "model.ckpt"
+
+    @property
+    def resume(self) -> Path:
+        """The state of a training under way: there only while it is cut."""
+        return self.folder / "resume.ckpt"
+
+    @property
+    def failure(self) -> Path:
+        """Why the last try failed; gone with the next success."""
+        return self.folder / "failed.json"
+
+    @property
+    def result(self) -> Path:
+        """The record itself: a cell is done exactly when this file is there."""
+        return self.folder / self.evaluation / "result.json"
+
+    @property
+    def scores(self) -> Path:
+        """Every raw score of every test image."""
+        return self.folder / self.evaluation / "scores.npz"
+
+    def scored(self) -> Path | None:
+        """Raw scores that another evaluation of this training left, where they are the ones that this one needs."""
+        for path in sorted(self.folder.glob("*/result.json")):
+            scores = path.with_name("scores.npz")
+            if scores.is_file() and json.loads(path.read_text(encoding="utf-8"))["keys"]["scoring"] == self.scoring:
+                return scores
+        return None
+
+    def state(self) -> State:
+        """What a look at the folder tells, without touching it."""
+        from novelty.results.locks import is_locked
+
+        if self.result.is_file():
+            return "done"
+        if is_locked(self.folder):
+            return "running"
+        if self.failure.is_file():
+            return "failed"
+        return "cut" if self.resume.is_file() or self.weights.is_file() else "missing"
+
+    def tidy(self, keep: str) -> None:
+        """After success: what `keep` (none, weights, all) does not ask for goes."""
+        self.failure.unlink(missing_ok=True)
+        if keep != "all":
+            self.resume.unlink(missing_ok=True)
+        if keep == "none":
+            self.weights.unlink(missing_ok=True)
+            shutil.rmtree(self.folder / "logs", ignore_errors=True)
+
+
+def read_all(runs: Path) -> Iterator[dict[str, Any]]:
+    """Every readable record below ``runs``, each with its path under ``"path"``; unreadable ones under ``"error"``."""
+    for path in sorted(runs.glob("*/*/*/*/result.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+                raise ValueError(f"is not of layout {SCHEMA}")
+        except (OSError, ValueError) as error:
+            yield {"path": str(path), "error": str(error)}
+        else:
+            yield {**record, "path": str(path)}

@@ -1,0 +1,136 @@
+"""A published table as data: which cells it has, what was printed in them, and how a cell is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from novelty.config import experiments_dir
+from novelty.errors import NoveltyError
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method as a table's row.
+
+    overrides: what makes it this row.  seeds: trainings per cell.  deterministic: seeds cannot differ, so one is enough.
+    needs: provenance that a comparable record must have, such as ``{"backbone": "VGG-19 ImageNet"}``.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    seeds: tuple[int, ...]
+    score: str | None = None
+    deterministic: bool = False
+    needs: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One printed column: the mean over ``members``, each a set of overrides (one member where nothing is averaged)."""
+
+    name: str
+    members: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training and evaluation that a table asks for."""
+
+    row: str
+    column: str
+    seed: int
+    fixed: tuple[str, ...]
+
+    @property
+    def overrides(self) -> list[str]:
+        """What is typed to run this cell alone."""
+        return [*self.fixed, f"seed={self.seed}"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of `experiments/table`, with the printed block that it stands for."""
+
+    name: str
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    common: tuple[str, ...]
+    metric: str
+    printed: dict[str, Any]
+    note: str = ""
+
+    def cells(self) -> Iterator[Cell]:
+        """Every cell, row by row."""
+        for row, column in product(self.rows, self.columns):
+            for member, seed in product(column.members, row.seeds):
+                yield Cell(row.name, column.name, seed, (*self.common, *row.overrides, *member))
+
+
+def load_table(name: str) -> Table:
+    """The table ``name`` ("piad/table2_mnist") with its printed numbers; NoveltyError where the file does not hold together."""
+    path = experiments_dir() / "table" / f"{name}.yaml"
+    try:
+        spec = _read(path)
+        seeds = tuple(spec.get("seeds", [0]))
+        rows = tuple(
+            Row(
+                name=key,
+                overrides=tuple(row["overrides"]),
+                seeds=tuple(row.get("seeds", seeds)),
+                score=row.get("score"),
+                deterministic=row.get("deterministic", False),
+                needs=tuple(row.get("needs", {}).items()),
+                note=row.get("note", ""),
+            )
+            for key, row in spec["rows"].items()
+        )
+        return Table(
+            name=name,
+            rows=rows,
+            columns=tuple(_columns(spec["columns"])),
+            common=tuple(spec.get("common", [])),
+            metric=spec["metric"],
+            printed=published(spec["published"]),
+            note=spec.get("note", ""),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise NoveltyError(f"The table file {path} lacks or misplaces {error}.") from error
+
+
+def _columns(spec: dict[str, Any]) -> Iterator[Column]:
+    """``{each: {key: values}}`` is one column a value; otherwise name -> {overrides, average: {key: values}}."""
+    if "each" in spec:
+        ((key, values),) = spec["each"].items()
+        for value in values:
+            yield Column(str(value), ((f"{key}={value}",),))
+        return
+    for name, column in spec.items():
+        fixed = tuple(column.get("overrides", []))
+        averaged = [[f"{key}={value}" for value in values] for key, values in column.get("average", {}).items()]
+        yield Column(str(name), tuple((*fixed, *member) for member in product(*averaged)))
+
+
+def published(identifier: str) -> dict[str, Any]:
+    """The printed block ``piad/table2_mnist``: columns, rows with values as printed, unit."""
+    paper = identifier.split("/", 1)[0]
+    for table in _read(experiments_dir() / "published" / f"{paper}.yaml")["tables"]:
+        if table["id"] == identifier:
+            return dict(table)
+    raise NoveltyError(f"No printed table {identifier} in experiments/published/{paper}.yaml.")
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise NoveltyError(f"{path} cannot be read as YAML: {error}.") from error
+    return dict(content)

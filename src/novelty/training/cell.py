@@ -1,0 +1,231 @@
+"""One cell from end to end: fit, calibrate, score, evaluate, record; whatever is there already is not done again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from novelty.check import build
+from novelty.data.datamodule import NoveltyData
+from novelty.errors import NoveltyError
+from novelty.methods.base import Method
+from novelty.results.environment import environment
+from novelty.results.locks import locked
+from novelty.results.records import SCHEMA, write, write_arrays, write_json
+from novelty.training.callbacks import Calibrate, CollectScores, ResumePoint, StepSeed
+from novelty.training.loggers import make_loggers
+from novelty.training.plan import Plan, split_sizes
+from novelty.training.progress import ProgressBar
+
+REFERENCE_IMAGES = 1000
+"""Normal images scored beside the test images, for thresholds."""
+
+EXPECTED_WARNINGS = (
+    r".*does not have many workers",  # images lie in memory
+    r".*GPU available but not used",  # hardware=cpu means it
+    r".*`training_step` returned `None`",  # manual optimisation and methods that only calibrate
+    r".*`LightningModule.configure_optimizers` returned `None`",
+    r".*The number of training batches .* is smaller than the logging interval",
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 with torch 2.14
+)
+"""Beginnings of what Lightning says of things that are so on purpose."""
+
+
+def run_cell(plan: Plan, command: str, console: Console) -> dict[str, Any]:
+    """The record of a cell: read where it is done, otherwise made, from where an earlier try was cut.
+
+    One process at a time works on a training; a failure is written beside it and raised again.
+    """
+    record = plan.record
+    if record.state() != "done":
+        with locked(record.folder, f"{plan.title} is being worked on by another run"):
+            if record.state() != "done":  # the run that we waited for may have done it
+                try:
+                    _work(plan, command, console)
+                except Exception as error:
+                    write_json(record.failure, {"error": str(error), "kind": type(error).__name__, "command": command})
+                    if not isinstance(error, NoveltyError):
+                        (record.folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+                    raise
+                record.tidy(plan.config["keep"])
+    return dict(json.loads(record.result.read_text(encoding="utf-8")))
+
+
+def _work(plan: Plan, command: str, console: Console) -> None:
+    record = plan.record
+    hardware = plan.config["hardware"]
+    if hardware["threads"]:
+        torch.set_num_threads(hardware["threads"])
+    torch.hub.set_dir(plan.config["paths"]["weights"])
+    if scores := record.scored():
+        with np.load(scores) as stored:
+            arrays = dict(stored)
+        trained: dict[str, Any] = json.loads(scores.with_name("result.json").read_text(encoding="utf-8"))
+        _evaluate(plan, command, arrays, trained["provenance"], trained["timings"], trained["primary"])
+        return
+    data = NoveltyData(
+        plan.images,
+        plan.split,
+        seed=plan.config["seed"],
+        reference=REFERENCE_IMAGES,
+        score_batch=hardware["score_batch"],
+        channels_last=hardware["channels_last"],
+    )
+    if not record.weights.is_file():
+        _train(plan, data, console)
+    method, timings = _load(plan, data)
+    start = time.monotonic()
+    arrays = _score(plan, method, data, console)
+    timings["score_seconds"] = time.monotonic() - start
+    _evaluate(plan, command, arrays, method.provenance(), timings, method.primary)
+
+
+def _build(plan: Plan, data: NoveltyData) -> Method:
+    seed = plan.config["seed"]
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    method: Method = build(plan.config["method"], info=data.info)
+    method.seed = seed
+    data.schedule = method.schedule
+    if plan.config["hardware"]["channels_last"]:
+        method = method.to(memory_format=torch.channels_last)
+    return method
+
+
+def _train(plan: Plan, data: NoveltyData, console: Console) -> None:
+    record, config = plan.record, plan.config
+    method = _build(plan, data)
+    write(record.folder / "config.yaml", lambda path: OmegaConf.save(OmegaConf.create(config), path))
+    resume = ResumePoint(record.resume, config["hardware"]["checkpoint_every"])
+
+    def finish(trained: Method) -> None:
+        content = {
+            "state_dict": trained.state_dict(),
+            "key": record.training,
+            "train_seconds": resume.elapsed(),
+            "steps": trainer.train_dataloader.taken,
+        }
+        write(record.weights, lambda path: torch.save(content, path))
+
+    callbacks = [StepSeed(config["seed"]), ProgressBar(console), Calibrate(finish), resume]
+    trainer = _trainer(plan, callbacks, method.schedule.epochs or 1, make_loggers(plan, record.folder / "logs"))
+    start = str(record.resume) if record.resume.is_file() else None
+    with _quiet():
+        trainer.fit(method, datamodule=data, ckpt_path=start, weights_only=True if start else None)
+
+
+def _load(plan: Plan, data: NoveltyData) -> tuple[Method, dict[str, Any]]:
+    """The trained method as its file has it, and what is known of the training: one path for fresh and for stored weights."""
+    content = torch.load(plan.record.weights, map_location="cpu", weights_only=True)
+    method = _build(plan, data)
+    method.load_state_dict(content["state_dict"])
+    return method, {"train_seconds": content["train_seconds"], "steps": content["steps"]}
+
+
+def _score(plan: Plan, method: Method, data: NoveltyData, console: Console) -> dict[str, np.ndarray]:
+    """Raw scores as they are kept: ``index``, ``novel``, ``score/<name>`` of the test images, ``normal/<name>`` of the others."""
+    count = len(plan.split.test)
+    kept: dict[str, np.ndarray] = {"index": plan.split.test, "novel": plan.split.novel}
+
+    def finish(image: dict[str, np.ndarray], maps: dict[str, np.ndarray]) -> None:
+        for name, values in image.items():
+            if values.shape != (count + len(data.reference),):
+                raise NoveltyError(f"The score {name} has shape {values.shape}: a method returns one number per image.")
+            kept[f"score/{name}"], kept[f"normal/{name}"] = values[:count], values[count:]
+        kept.update({f"map/{name}": values[:count] for name, values in maps.items()})
+
+    callbacks = [ProgressBar(console), CollectScores(finish, plan.config["maps"])]
+    with _quiet():
+        _trainer(plan, callbacks, 1, []).test(method, datamodule=data, verbose=False)
+    return kept
+
+
+def _evaluate(
+    plan: Plan,
+    command: str,
+    arrays: dict[str, np.ndarray],
+    provenance: dict[str, str],
+    timings: dict[str, Any],
+    primary: str,
+) -> None:
+    """Metrics of every named score, and the record; ``result.json`` comes last, since its presence says "done"."""
+    evaluation = build(plan.config["evaluation"])
+    record = plan.record
+    named = [name.split("/", 1)[1] for name in arrays if name.startswith("score/")]
+    metrics = {
+        name: evaluation(arrays[f"score/{name}"], arrays["novel"], arrays[f"normal/{name}"]) for name in named
+    }
+    write_arrays(record.scores, **arrays)
+    write_json(
+        record.result,
+        {
+            "schema": SCHEMA,
+            "keys": {"training": record.training, "scoring": record.scoring, "evaluation": record.evaluation},
+            "choices": plan.choices,
+            "config": plan.config,
+            "defaults": plan.defaults,
+            "seed": plan.config["seed"],
+            "normal": list(plan.normal),
+            "primary": primary,
+            "metrics": metrics,
+            "split": split_sizes(plan),
+            "data": {"digest": plan.images.digest, "copy": plan.images.copy},
+            "weights": plan.weights,
+            "provenance": provenance,
+            "timings": timings,
+            "environment": environment(),
+            "command": command,
+        },
+    )
+
+
+def _trainer(plan: Plan, callbacks: list[L.Callback], epochs: int, loggers: list[Any]) -> L.Trainer:
+    hardware = plan.config["hardware"]
+    with _quiet():
+        return L.Trainer(
+            accelerator=hardware["accelerator"],
+            devices=hardware["devices"],
+            strategy=hardware["strategy"],
+            precision=hardware["precision"],
+            max_epochs=epochs,
+            logger=loggers or False,
+            callbacks=callbacks,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=10,
+            default_root_dir=str(plan.record.folder),
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's chatter off: what is worth saying, the cell says itself."""
+    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for beginning in EXPECTED_WARNINGS:
+                warnings.filterwarnings("ignore", beginning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

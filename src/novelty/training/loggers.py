@@ -1,0 +1,87 @@
+"""The loggers of a run. W&B never asks and never hangs: online where a key is there and the server answers, else offline."""
+
+from __future__ import annotations
+
+import netrc
+import os
+import socket
+import warnings
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from lightning.pytorch.loggers import Logger
+
+from novelty.check import Node
+from novelty.training.plan import Plan
+
+CONNECT_SECONDS = 2.0
+
+
+def make_loggers(plan: Plan, folder: Path) -> list[Logger]:
+    """CSV, TensorBoard and W&B loggers as `logger` asks, all writing below ``folder``."""
+    wanted = plan.config["logger"]
+    found: list[Logger] = []
+    if wanted["csv"]:
+        from lightning.pytorch.loggers import CSVLogger
+
+        with warnings.catch_warnings():  # a resumed run appends to the folder that it finds
+            warnings.filterwarnings("ignore", "Experiment logs directory")
+            found.append(CSVLogger(folder, name="csv", version=""))
+    if wanted["tensorboard"]:
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        found.append(TensorBoardLogger(folder, name="tensorboard", version=""))
+    if wanted["wandb"]:
+        found.append(_wandb(plan, folder, wanted))
+    return found
+
+
+def _wandb(plan: Plan, folder: Path, wanted: Node) -> Logger:
+    import wandb
+    from lightning.pytorch.loggers import WandbLogger
+
+    online = wandb_mode(wanted["mode"]) == "online"
+    arguments: dict[str, Any] = dict(
+        name=plan.title,
+        project=wanted["project"],
+        entity=wanted["entity"],
+        id=plan.record.training,
+        save_dir=str(folder),
+        group=f"{plan.choices['method']}/{plan.choices['data']}",
+        tags=[plan.choices["method"], plan.choices["data"], plan.config["budget"]["name"], *plan.normal],
+        config={k: v for k, v in plan.config.items() if k not in ("paths", "logger")},
+        resume="allow" if online else None,
+        settings=wandb.Settings(init_timeout=10, silent=True, console="off"),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    logger = WandbLogger(offline=not online, **arguments)
+    try:
+        _ = logger.experiment
+    except Exception as error:  # wandb raises many kinds; any of them means that the server is not to be had
+        print(f"W&B could not be reached ({type(error).__name__}): logging offline, to be synced later with wandb sync.")
+        logger = WandbLogger(offline=True, **(arguments | {"resume": None}))
+    return logger
+
+
+def wandb_mode(mode: str) -> str:
+    """``auto`` becomes online or offline within about two seconds; WANDB_MODE has the word where it is set."""
+    mode = os.environ.get("WANDB_MODE", mode)
+    if mode != "auto":
+        return mode
+    server = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
+    host = server.hostname or "api.wandb.ai"
+    if not os.environ.get("WANDB_API_KEY") and not _in_netrc(host):
+        return "offline"
+    try:
+        with socket.create_connection((host, server.port or 443), timeout=CONNECT_SECONDS):
+            return "online"
+    except OSError:
+        return "offline"
+
+
+def _in_netrc(host: str) -> bool:
+    try:
+        return netrc.netrc().authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

@@ -1,0 +1,107 @@
+"""A composed cell in front of a person: what runs, how long it may take, what came out and where it lies."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from novelty.results.environment import hardware_name
+from novelty.training.cell import run_cell
+from novelty.training.plan import Plan, make_plan, split_sizes
+
+COLUMNS = {
+    "auroc": "AUROC",
+    "average_precision": "AP",
+    "fpr_at_tpr95": "FPR@95",
+    "f1": "F1",
+    "f1_oracle": "F1 oracle",
+}
+"""Metrics in the closing panel; the record has all of them, each with its interval."""
+
+
+def run_composed(cfg: DictConfig, choices: dict[str, str], overrides: list[str], alone: bool) -> float:
+    """Plan, run and show one cell. ``alone``: not one of a sweep, so there is room for a panel."""
+    console = Console(highlight=False)
+    plan = make_plan(cfg, {name: choices[name] for name in ("method", "data")})
+    command = "python -m novelty.run " + shlex.join(override.removeprefix("++") for override in overrides)
+    done = plan.record.state() == "done"
+    if not done or alone:
+        _announce(plan, overrides, console, alone, done)
+    record = run_cell(plan, command.strip(), console)
+    _show(plan, record, console, alone)
+    return float(record["metrics"][record["primary"]]["auroc"])
+
+
+def _announce(plan: Plan, overrides: list[str], console: Console, alone: bool, done: bool) -> None:
+    if alone and plan.first_of:
+        rest = shlex.join(["python", "-m", "novelty.run", "-m", *(o.removeprefix("++") for o in overrides)])
+        console.print(
+            f"No normal class was named, so the first of {len(plan.first_of)} runs, {plan.normal[0]}. "
+            f"All of them: {rest} 'protocol.normal=range({len(plan.first_of)})'"
+        )
+    sizes = split_sizes(plan)
+    budget = plan.config["budget"]["name"]
+    console.print(
+        f"[bold]{plan.title}[/] · budget {budget} · {sizes['train']:,} normal images to train on, to be tested "
+        f"{sizes['test_normal']:,} normal and {sizes['test_novel']:,} novel"
+    )
+    if not done:
+        seconds = _expected_seconds(plan)
+        if seconds is not None:
+            console.print(f"The last such training on this machine took {_duration(seconds)}.")
+
+
+def _expected_seconds(plan: Plan) -> float | None:
+    """Training time of the newest record with the same method arguments, budget and hardware."""
+    folder = plan.record.folder.parent
+    newest: tuple[str, float] | None = None
+    for path in folder.glob("*/*/result.json"):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            same = (
+                record["config"]["method"] == plan.config["method"]
+                and record["config"]["budget"] == plan.config["budget"]
+                and record["environment"]["hardware"] == hardware_name()
+            )
+            if same:
+                found = (record["environment"]["time"], float(record["timings"]["train_seconds"]))
+                newest = max(newest or found, found)
+        except (OSError, ValueError, KeyError, TypeError):  # an unreadable record estimates nothing
+            continue
+    return newest[1] if newest else None
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _show(plan: Plan, record: dict[str, Any], console: Console, alone: bool) -> None:
+    best = record["metrics"][record["primary"]]
+    if not alone:
+        console.print(f"{plan.title}: AUROC {best['auroc']:.4f}")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("score")
+    for heading in COLUMNS.values():
+        table.add_column(heading, justify="right")
+    for name, metrics in record["metrics"].items():
+        cells = [f"{metrics[column]:.4f}" if metrics.get(column) is not None else "-" for column in COLUMNS]
+        if interval := metrics.get("auroc_interval"):
+            cells[0] += f" [dim]{interval[0]:.3f}-{interval[1]:.3f}[/]"
+        table.add_row(name + (" *" if name == record["primary"] and len(record["metrics"]) > 1 else ""), *cells)
+    console.print(Panel(table, title=plan.title, expand=False))
+    copy, timings = record["data"]["copy"], record["timings"]
+    console.print(
+        f"Trained {timings['steps']:,} steps in {_duration(timings['train_seconds'])}, "
+        f"scored in {_duration(timings['score_seconds'])}; data copy: {copy}."
+    )
+    console.print(f"Record: {plan.record.result}", soft_wrap=True)
+

@@ -1,0 +1,105 @@
+"""From what was typed to cells, and from cells to what is left to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table as Grid
+
+from novelty.config import compose_cell, group_of, open_overrides
+from novelty.errors import NoveltyError
+from novelty.tables import load_table
+from novelty.training.plan import make_plan
+
+ORDER = ("cut", "failed", "missing", "running", "done", "impossible")
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell with what is known before it runs. ``state`` is that of its record, or "impossible" with an ``error``."""
+
+    overrides: list[str]
+    title: str
+    state: str
+    error: str = ""
+
+
+def expand(combinations: Sequence[Sequence[str]], seeds: int | None) -> list[list[str]]:
+    """Override lists of single cells, without repetitions. ``seeds``: at most so many per cell of a table (budget)."""
+    cells: dict[tuple[str, ...], None] = {}
+    for combination in combinations:
+        name = next((o.split("=", 1)[1] for o in combination if o.startswith("table=")), "null")
+        own = [o for o in combination if group_of(o) not in ("table", "figure", "dry_run")]
+        if name in ("null", ""):
+            cells[tuple(own)] = None
+        else:
+            cells |= dict.fromkeys(_table_cells(name, own, seeds))
+    return [list(cell) for cell in cells]
+
+
+def _table_cells(name: str, typed: list[str], seeds: int | None) -> list[tuple[str, ...]]:
+    """The cells of a table that ``typed`` leaves: a key that the table sets narrows it, any other is added to each cell."""
+    table = load_table(name)
+    cells = [replace(cell, fixed=tuple(open_overrides(cell.fixed))) for cell in table.cells()]
+    first_seeds = {row.name: row.seeds[:seeds] for row in table.rows}
+    set_by_table = {group_of(o) for cell in cells for o in cell.overrides}
+    narrowing = [o for o in typed if group_of(o) in set_by_table]
+    added = [o for o in typed if group_of(o) not in set_by_table]
+    if not any(group_of(o) == "seed" for o in narrowing):
+        cells = [cell for cell in cells if cell.seed in first_seeds[cell.row]]
+    for override in narrowing:
+        kept = [cell for cell in cells if any(_same(override, o) for o in cell.overrides)]
+        if not kept:
+            values = dict.fromkeys(_value(o) for cell in cells for o in cell.overrides if group_of(o) == group_of(override))
+            raise NoveltyError(
+                f"No cell of {name} has {override.lstrip('+')}; there {group_of(override)} is one of {', '.join(values)}."
+            )
+        cells = kept
+    if not any(group_of(o) == "keep" for o in added):
+        added = ["keep=none", *added]
+    return [(*cell.overrides, *added) for cell in cells]
+
+
+def _value(override: str) -> str:
+    return override.split("=", 1)[1].strip("'\"")
+
+
+def _same(one: str, other: str) -> bool:
+    return group_of(one) == group_of(other) and _value(one) == _value(other)
+
+
+def plan_all(cells: Sequence[list[str]]) -> list[PlannedCell]:
+    """State of every cell, in the order in which they are to run; nothing is trained or written."""
+    planned = []
+    for overrides in cells:
+        title = " ".join(o.lstrip("+") for o in overrides)
+        try:
+            cfg = compose_cell(overrides)
+            choices = OmegaConf.to_container(cfg.hydra.runtime.choices)
+            assert isinstance(choices, dict)
+            plan = make_plan(cfg, {name: str(choices[name]) for name in ("method", "data")})
+            planned.append(PlannedCell(overrides, plan.title, plan.record.state()))
+        except NoveltyError as error:
+            planned.append(PlannedCell(overrides, title, "impossible", str(error)))
+    return sorted(planned, key=lambda cell: ORDER.index(cell.state))
+
+
+def report_plans(planned: Sequence[PlannedCell], detailed: bool) -> None:
+    """One line of counts; with ``detailed`` one line a cell."""
+    console = Console(highlight=False)
+    counts = Counter(cell.state for cell in planned)
+    if detailed:
+        grid = Grid(box=None, pad_edge=False)
+        for heading in ("state", "cell", ""):
+            grid.add_column(heading)
+        for cell in planned:
+            grid.add_row(cell.state, cell.title, cell.error)
+        console.print(grid)
+    states = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state])
+    console.print(f"{len(planned)} cells: {states}.")
+
+

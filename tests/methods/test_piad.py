@@ -1,0 +1,456 @@
+"""PIAD: the oracles of its fact sheet (section 7), and what its training must and must not do."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from torch import Tensor, nn
+
+from novelty.errors import NoveltyError
+from novelty.info import DataInfo
+from novelty.methods.piad import PIAD
+from novelty.methods.piad.losses import absolute_error, relative_error, squared_error
+from novelty.methods.piad.networks import PLANS, build_networks
+from novelty.methods.piad.weights import GradientWeight, relative_weight, smooth
+from novelty.nn.backbones import normalise
+from novelty.scores import grad_ready
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*LeafSpec:FutureWarning",  # Lightning's own, with torch 2.14
+    "ignore:.*isinstance.treespec:FutureWarning",
+    "ignore:.*does not have many workers:UserWarning",
+)
+
+SIDE = 8
+KINDS = ("rel_perc_l1", "perc_l1", "perc", "mse")
+
+
+def piad(channels: int = 1, **options: Any) -> PIAD:
+    torch.manual_seed(0)
+    chosen = {"iterations": 4, "batch_size": 4, "networks": "mnist", "weights": "random", "weight_every": 2, **options}
+    return PIAD(DataInfo(channels, SIDE, 100), **chosen)
+
+
+class Batches:
+    """Step t is a function of t; knows where it stopped."""
+
+    def __init__(self, steps: int, images: int = 12, channels: int = 1, plain: bool = False) -> None:
+        draw = torch.Generator().manual_seed(0)
+        sides = (1, 1) if plain else (SIDE, SIDE)
+        self.batches = torch.rand(steps, images, channels, *sides, generator=draw).expand(-1, -1, -1, SIDE, SIDE)
+        self.taken = 0
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Any:
+        while self.taken < len(self.batches):
+            self.taken += 1
+            yield self.batches[self.taken - 1]
+
+    def state_dict(self) -> dict[str, int]:
+        return {"taken": self.taken}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.taken = state["taken"]
+
+
+class StepSeed(L.Callback):
+    """Noise as a function of the step; writes a checkpoint after ``save_after`` steps."""
+
+    def __init__(self, save_after: int | None = None, path: Path | None = None) -> None:
+        self.save_after, self.path = save_after, path
+        self.logged: list[dict[str, float]] = []
+
+    def on_train_batch_start(self, trainer: L.Trainer, method: Any, batch: Tensor, batch_idx: int) -> None:
+        torch.manual_seed(1000 + trainer.train_dataloader.taken)
+
+    def on_train_batch_end(self, trainer: L.Trainer, method: Any, outputs: Any, batch: Tensor, batch_idx: int) -> None:
+        self.logged.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+        if self.save_after == method.iteration:
+            trainer.save_checkpoint(self.path)
+
+
+def fit(
+    method: PIAD,
+    data: Batches | None = None,
+    resume: Path | None = None,
+    callback: L.Callback | None = None,
+    **options: Any,
+) -> PIAD:
+    trainer = L.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[callback or StepSeed()],
+        **{"devices": 1, **options},
+    )
+    data = data or Batches(method.schedule.iterations or 0, channels=method.info.channels)
+    trainer.fit(method, data, ckpt_path=resume, weights_only=True if resume else None)
+    return method
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+# --- oracles --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("arguments", "counts"), [
+    ((1, 32, "mnist"), (90_433, 73_280, 91_265, 20_865)),
+    ((1, 32, "mnist", "paper", False), (90_433, 73_280, 72_769, 20_865)),
+    ((3, 32, "mnist"), (90_499, 73_856, 91_841, 20_865)),
+    ((3, 32, "mnist", "paper", False), (90_499, 73_856, 73_345, 20_865)),
+    ((3, 32, "cifar10"), (2_897_539, 2_338_304, 571_137, 1_313_793)),
+    ((3, 64, "lsun"), (427_011, 373_152, 363_905, 5_249_025)),
+    ((3, 64, "celeba"), (435_075, 366_976, 363_905, 82_689)),
+    ((3, 32, "cifar10", "repo"), (2_825_219, 3_452_672, 603_905, 1_313_793)),
+])  # fmt: skip
+def test_oracle_1_parameters_and_shapes(arguments: tuple[Any, ...], counts: tuple[int, ...]) -> None:
+    channels, side = arguments[:2]
+    built = build_networks(*arguments)
+    assert tuple(count(network) for network in built[:4]) == counts
+    with torch.no_grad():
+        codes = torch.randn(2, *built.code)
+        images = built.generator(codes)
+        assert images.shape == (2, channels, side, side)
+        assert built.encoder(images).shape == codes.shape
+        assert built.image_critic(images).shape == built.code_critic(codes).shape == (2,)
+    if arguments[2] == "lsun":
+        assert built.code == (32, 4, 4)
+
+
+def test_networks_of_other_sizes() -> None:
+    for name in ("auto", *PLANS):
+        for side in (4, 8, 16, 128):
+            with torch.device("meta"):
+                built = build_networks(3, side, name)  # type: ignore[arg-type]
+                images = built.generator(torch.randn(2, *built.code))
+            assert images.shape == (2, 3, side, side)
+            assert built.encoder(images).shape == (2, *built.code)
+            assert built.image_critic(images).shape == (2,)
+    for channels, side, code in ((1, 32, 32), (3, 32, 256), (3, 64, 64), (1, 64, 64)):
+        with torch.device("meta"):
+            assert build_networks(channels, side).code == (code, 1, 1)
+    for side in (0, 3, 28, 33):
+        with pytest.raises(NoveltyError, match=r"data\.image_size"):
+            build_networks(1, side)
+    with pytest.raises(NoveltyError, match="variant=paper"):
+        build_networks(1, 32, "mnist", "repo")
+
+
+def test_oracle_2_losses_by_hand() -> None:
+    x = torch.tensor([[1.0, 2], [0, 3]]).view(1, 2, 1, 2)
+    y = torch.tensor([[2.0, 2], [1, 1]]).view(1, 2, 1, 2)
+    mean, std = torch.tensor([1, 0.5]), torch.tensor([2, 0.5])
+    fx, fy = normalise(x, mean, std), normalise(y, mean, std)
+    torch.testing.assert_close(fx.flatten(), torch.tensor([0, 0.5, -1, 5]))
+    torch.testing.assert_close(fy.flatten(), torch.tensor([0.5, 0.5, 1, 1]))
+    for value, expected in (
+        (relative_error(fx, fy), 1.0),
+        (relative_error(fy, fx), 6.5 / 3),
+        (relative_error(x, y), 4 / 6),
+        (squared_error(x, y), 1.5),
+        (absolute_error(fx, fy), 1.625),
+    ):
+        torch.testing.assert_close(value, torch.tensor([expected]))
+
+
+def test_oracle_3_scale() -> None:
+    x, y = torch.rand(3, 4, 2, 2), torch.rand(3, 4, 2, 2)
+    assert not relative_error(x, x).any()
+    torch.testing.assert_close(relative_error(7 * x, 7 * y), relative_error(x, y))
+    torch.testing.assert_close(squared_error(7 * x, 7 * y), 49 * squared_error(x, y))
+
+
+def test_oracle_7_gradient_weights() -> None:
+    adversarial = torch.tensor([[2, 1], [4, 1], [8, 1]], dtype=torch.float64)
+    reconstruction = torch.tensor([[1, 4], [1, 2], [1, 2]], dtype=torch.float64)
+    assert smooth(adversarial, 0.05)[:, 0].tolist() == pytest.approx([2, 2.1, 2.395])
+    assert smooth(reconstruction, 0.05)[:, 1].tolist() == pytest.approx([4, 3.9, 3.805])
+
+    def gamma(**options: Any) -> float:
+        return relative_weight(adversarial, reconstruction, **options)
+
+    assert gamma() == pytest.approx(1.21070, abs=1e-5)
+    assert gamma(reduce="median") == pytest.approx(1.13141, abs=1e-5)
+    assert gamma(last=2) == pytest.approx(1.25356, abs=1e-5)
+    assert gamma(last=2, reduce="median") == pytest.approx(1.18141, abs=1e-5)
+    assert gamma(last=2, cut="repo") == pytest.approx(2.3)
+    assert gamma(last=2, cut="repo", reduce="median") == pytest.approx(2.25)
+    constant = torch.ones(5, 3, dtype=torch.float64)
+    assert relative_weight(6 * constant, 2 * constant) == pytest.approx(3)
+
+
+def test_oracle_8_no_normalisation_no_modes() -> None:
+    built = build_networks(1, 32, "mnist")
+    assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for network in built[:4] for m in network.modules())
+    codes = torch.randn(2, *built.code)
+    for network, x in ((built.generator, codes), (built.encoder, torch.rand(2, 1, 32, 32))):
+        assert torch.equal(network.train()(x), network.eval()(x))
+
+
+def gradients(loss: Tensor, network: nn.Module) -> list[Tensor]:
+    return [g for g in torch.autograd.grad(loss, list(network.parameters()), retain_graph=True, allow_unused=True)]
+
+
+def test_oracle_9_one_backward_pass_gives_each_network_its_own_weight() -> None:
+    method = piad()
+    real, noise = torch.rand(4, 1, SIDE, SIDE) * 2 - 1, torch.randn(4, *method.code)
+    reconstruction, generator_loss, encoder_loss = method._losses(real, noise, torch.tensor(1.0))
+    assert all(g is None or not g.any() for g in gradients(generator_loss, method.encoder))
+    assert all(g is None or not g.any() for g in gradients(encoder_loss, method.image_generator))
+    expected = []
+    for gamma, network, loss in (
+        (3.0, method.image_generator, generator_loss),
+        (0.25, method.encoder, encoder_loss),
+    ):
+        pairs = zip(gradients(reconstruction, network), gradients(loss, network), strict=True)
+        expected.append([gamma * r + a for r, a in pairs])
+    together = method._losses(real, noise, torch.tensor(0.25 / 3))
+    total = 3 * together[0] + together[1] + together[2]
+    for network, wanted in zip((method.image_generator, method.encoder), expected, strict=True):
+        for found, value in zip(gradients(total, network), wanted, strict=True):
+            torch.testing.assert_close(found, value, rtol=1e-4, atol=1e-5)
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+def test_each_step_trains_its_own_networks_and_nothing_else() -> None:
+    method = fit(piad(weight_every=100, iterations=1))
+    assert method.iteration == 1
+    assert all(p.grad is not None for network in method._modules.values() if network is not method.reconstruction_loss
+               for p in network.parameters())  # fmt: skip
+    assert all(p.grad is None and not p.requires_grad for p in method.reconstruction_loss.parameters())
+    assert method.schedule.batches_per_step == 3
+    frozen = piad(critic_learning_rate=0.0, iterations=1)
+    before = [p.detach().clone() for p in frozen.image_critic.parameters()]
+    moving = [p.detach().clone() for p in frozen.encoder.parameters()]
+    fit(frozen)
+    assert all(torch.equal(a, b) for a, b in zip(before, frozen.image_critic.parameters(), strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(moving, frozen.encoder.parameters(), strict=True))
+
+
+def test_critic_gradients_are_those_of_the_critics_alone() -> None:
+    """What the G/E step leaves in the critics' .grad is what the last critic step put there."""
+    method = piad(iterations=1)
+    kept: list[Tensor] = []
+
+    class Watch(StepSeed):
+        def on_before_optimizer_step(self, trainer: L.Trainer, module: Any, optimizer: Any) -> None:
+            kept[:] = [p.grad.clone() for p in method.image_critic.parameters()]
+
+    fit(method, callback=Watch())
+    # The hook's last call stands before the step of G and E: after their backward pass.
+    real = method.image_critic.parameters()
+    assert all(torch.equal(a, p.grad) for a, p in zip(kept, real, strict=True) if p.grad is not None)
+
+
+def test_gammas_follow_the_gradient_norms() -> None:
+    callback = StepSeed()
+    method = fit(piad(), callback=callback)
+    assert method.generator_weight.history.shape[:2] == (2, 2)  # updates before iterations 0 and 2
+    layers = sum(isinstance(m, nn.Conv2d) for m in method.image_generator.modules())
+    assert method.generator_weight.history.shape[2] == layers
+    gammas = [step["gamma/generator"] for step in callback.logged]
+    assert gammas[0] == gammas[1] != gammas[2] == gammas[3]
+    assert gammas[0] != 1
+    history = method.generator_weight.history
+    assert gammas[3] == pytest.approx(relative_weight(history[:, 0], history[:, 1]), rel=1e-6)
+    fixed = fit(piad(weight_policy="fixed", gamma=10.0), callback=callback)
+    assert fixed.generator_weight.gamma.item() == fixed.encoder_weight.gamma.item() == 10
+    assert not len(fixed.generator_weight.history)
+
+
+def test_gradient_norms_are_of_each_loss_alone() -> None:
+    method = piad()
+    real, noise = torch.rand(4, 1, SIDE, SIDE) * 2 - 1, torch.randn(4, *method.code)
+    method._update_weights(real, noise)
+    reconstruction, generator_loss, encoder_loss = method._losses(real, noise, torch.tensor(1.0))
+    for weight, network, loss in (
+        (method.generator_weight, method.image_generator, generator_loss),
+        (method.encoder_weight, method.encoder, encoder_loss),
+    ):
+        for row, one in ((0, loss), (1, reconstruction)):
+            kernels = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d)]
+            norms = [g.norm().item() for g in torch.autograd.grad(one, kernels, retain_graph=True)]
+            assert weight.history[0, row].tolist() == pytest.approx(norms, rel=1e-4)
+    assert all(p.grad is None for p in method.parameters())
+
+
+@pytest.mark.parametrize("kind", ["mse", "rel_perc_l1"])
+def test_resumed_equals_uninterrupted(kind: str, tmp_path: Path) -> None:
+    whole = StepSeed(save_after=3, path=tmp_path / "half.ckpt")
+    uninterrupted = fit(piad(reconstruction=kind, iterations=6), callback=whole)
+    again = StepSeed()
+    resumed = fit(piad(reconstruction=kind, iterations=6), resume=tmp_path / "half.ckpt", callback=again)
+    assert resumed.iteration == uninterrupted.iteration == 6
+    assert again.logged == whole.logged[3:]
+    assert torch.equal(resumed.encoder_weight.history, uninterrupted.encoder_weight.history)
+    states = resumed.state_dict(), uninterrupted.state_dict()
+    assert states[0].keys() == states[1].keys()
+    for name, value in states[0].items():
+        if isinstance(value, Tensor):
+            assert torch.equal(value, states[1][name]), name
+    assert not any("trunk" in name or "mean" in name for name in states[0])
+
+
+def test_state_round_trip(tmp_path: Path) -> None:
+    method = fit(piad())
+    torch.save(method.state_dict(), tmp_path / "m.pt")
+    other = piad()
+    nn.init.zeros_(other.encoder[0].weight)
+    other.load_state_dict(torch.load(tmp_path / "m.pt", weights_only=True))
+    x = torch.rand(5, 1, SIDE, SIDE)
+    with torch.inference_mode():
+        assert torch.equal(method.score(x)["rel_perc_l1"].image, other.score(x)["rel_perc_l1"].image)
+    assert other.iteration == 4
+    assert torch.equal(other.generator_weight.history, method.generator_weight.history)
+    assert other.generator_weight.gamma == method.generator_weight.gamma
+
+
+@pytest.mark.parametrize("options", [
+    {"reconstruction": "perc", "drift_on": "real"},
+    {"reconstruction": "perc_l1", "weight_reduce": "median", "weight_cut": "repo", "weight_last": 1},
+    {"channels": 3, "networks": "lsun", "reconstruction": "mse", "critic_rounds": 3},
+    {"channels": 3, "networks": "auto", "variant": "repo", "reconstruction": "mse"},
+    {"backbone": "vgg16", "dx_extra_block": False},
+])  # fmt: skip
+def test_every_choice_trains(options: dict[str, Any]) -> None:
+    callback = StepSeed()
+    fit(piad(iterations=3, **options), callback=callback)
+    assert all(math.isfinite(value) for step in callback.logged for value in step.values())
+    assert set(callback.logged[0]) == {
+        "loss/reconstruction", "loss/critic_image", "loss/critic_code", "loss/generator", "loss/encoder",
+        "gamma/generator", "gamma/encoder",
+    }  # fmt: skip
+
+
+def test_mixed_precision_and_channels_last_train_alike() -> None:
+    plain, mixed = StepSeed(), StepSeed()
+    fit(piad(), callback=plain)
+    fit(piad().to(memory_format=torch.channels_last), callback=mixed, precision="bf16-mixed")
+    for a, b in zip(plain.logged, mixed.logged, strict=True):
+        assert b == pytest.approx(a, rel=0.1, abs=0.05)
+
+
+def test_few_images_still_make_a_step() -> None:
+    assert fit(piad(reconstruction="mse"), Batches(2, images=3)).iteration == 2
+
+
+def test_reconstruction_learns() -> None:
+    callback = StepSeed()
+    options = {"weight_policy": "fixed", "gamma": 100.0, "learning_rate": 2e-3, "reconstruction": "mse"}
+    fit(piad(iterations=60, **options), Batches(60, plain=True), callback=callback)
+    losses = [step["loss/reconstruction"] for step in callback.logged]
+    assert sum(losses[-5:]) / 5 < 0.1  # one grey for all images leaves 1/3
+
+
+def test_divergence_stops_with_a_sentence() -> None:
+    method = piad(reconstruction="mse")
+    with torch.no_grad():
+        method.image_generator[-1].bias.fill_(math.nan)
+    with pytest.raises(NoveltyError, match=r"PIAD diverged: loss/reconstruction is nan at iteration 0 of 4"):
+        fit(method)
+
+
+def test_half_precision_is_refused() -> None:
+    method = piad(reconstruction="mse")
+    method._trainer = type("T", (), {"precision": "16-mixed"})()  # type: ignore[assignment]
+    with pytest.raises(NoveltyError, match="bf16-mixed"):
+        method.on_fit_start()
+
+
+def test_two_processes_train_one_method(tmp_path: Path) -> None:
+    class Keep(StepSeed):
+        def on_train_batch_start(self, trainer: L.Trainer, method: Any, batch: Tensor, batch_idx: int) -> None:
+            torch.manual_seed(10 * trainer.train_dataloader.taken + trainer.global_rank)
+
+        def on_train_end(self, trainer: L.Trainer, method: Any) -> None:
+            torch.save(method.state_dict(), tmp_path / f"{trainer.global_rank}.pt")
+
+    fit(piad(iterations=3), callback=Keep(), devices=2, strategy="ddp_fork", use_distributed_sampler=False)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    for name, value in first.items():
+        if isinstance(value, Tensor):
+            assert torch.equal(value, second[name]), name
+    history = "generator_weight._extra_state"
+    assert torch.equal(first[history]["history"], second[history]["history"])
+
+
+# --- scoring --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores(kind: str) -> None:
+    method = piad(reconstruction=kind, statistics="none")
+    x = torch.rand(8, 1, SIDE, SIDE)
+    with torch.inference_mode():
+        scores = method.score(x)
+        alone = torch.cat([method.eval().score(one)[kind].image for one in x.split(1)])
+    assert list(scores) == [method.primary] == [kind]
+    image, error_map = scores[kind]
+    assert image.shape == (8,)
+    assert image.dtype == torch.float32
+    assert image.isfinite().all()
+    torch.testing.assert_close(image, alone, atol=1e-5, rtol=1e-5)
+    assert method.maps == (kind == "mse") == (error_map is not None)
+    if error_map is not None:
+        assert error_map.shape == (8, 1, SIDE, SIDE)
+        torch.testing.assert_close(error_map.mean((1, 2, 3)), image)
+    with torch.inference_mode(), grad_ready(x) as leaf:
+        (slope,) = torch.autograd.grad(method.score(leaf)[kind].image.sum(), leaf)
+    assert slope.abs().amax((1, 2, 3)).min() > 0
+    assert all(p.grad is None for p in method.parameters())
+
+
+def test_reconstructions_are_images() -> None:
+    method = piad(reconstruction="mse")
+    with torch.no_grad():
+        method.image_generator[-1].weight.mul_(100)
+        y = method.reconstruct(torch.rand(3, 1, SIDE, SIDE))
+    assert y.shape == (3, 1, SIDE, SIDE)
+    assert y.min() == 0
+    assert y.max() == 1
+
+
+def test_provenance_and_weights_only_where_needed() -> None:
+    assert piad(reconstruction="mse", weights="/nowhere.pth").provenance() == {}
+    assert piad(reconstruction="perc").provenance() == {"backbone": "vgg19 random", "weights_sha256": "random"}
+    with torch.device("meta"):
+        found = PIAD(DataInfo(3, 32, 100)).provenance()
+    assert found["backbone"] == "vgg19 imagenet"
+    assert found["statistics"].startswith("measured by the PIAD authors")
+    with pytest.raises(NoveltyError, match="does not exist"):
+        piad(weights="/nowhere.pth")
+    with torch.device("meta"), pytest.raises(NoveltyError, match="No feature statistics"):
+        PIAD(DataInfo(3, 32, 100), backbone="vgg16")
+
+
+@pytest.mark.parametrize("name", ["gamma", "weight_every", "weight_last"])
+def test_numbers_that_make_no_sense(name: str) -> None:
+    with pytest.raises(NoveltyError, match=f"method.{name} is 0"):
+        piad(**{name: 0})
+
+
+def test_random_numbers_are_untouched_by_the_trunk() -> None:
+    """The networks of one seed are the same whatever the loss."""
+    a, b = piad(reconstruction="mse"), piad(reconstruction="perc")
+    assert torch.equal(a.encoder[0].weight, b.encoder[0].weight)
+
+
+def test_gradient_weight_keeps_its_history_in_double() -> None:
+    weight = GradientWeight(1.0, 0.05, 200, "mean", "paper")
+    weight.update([torch.full((2,), 3.0)], [torch.full((2,), 1.0)])
+    assert weight.history.dtype == torch.float64
+    assert weight.gamma.item() == pytest.approx(3)

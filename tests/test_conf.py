@@ -1,0 +1,67 @@
+"""Everything below conf/ and experiments/ composes, checks and builds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from cells import options
+
+from novelty.check import build, check
+from novelty.config import compose_cell, experiments_dir, names_under, open_overrides
+from novelty.info import DataInfo
+from novelty.scores import Scores
+from novelty.tables import load_table
+
+GROUPS = ("budget", "evaluation", "hardware", "logger", "launcher", "protocol", "data", "method")
+OFFLINE = ("weights", "random")
+"""Weights that need no download."""
+
+
+@pytest.mark.parametrize(("group", "name"), [(g, n) for g in GROUPS for n in options(g)])
+def test_every_option_composes_and_checks(group: str, name: str) -> None:
+    config = check(compose_cell([f"{group}={name}"]))
+    assert config["method"]["_target_"]
+
+
+@pytest.mark.parametrize("name", options("recipe"))
+def test_every_recipe_belongs_to_a_method_and_a_data_set_and_checks(name: str) -> None:
+    pairs = {f"{m}_{d}": (m, d) for m in options("method") for d in options("data")}
+    method, data = pairs[name]
+    cfg = compose_cell([f"method={method}", f"data={data}"])
+    assert cfg.hydra.runtime.choices["recipe"] == name
+    check(cfg)
+
+
+@pytest.mark.parametrize("data", options("data"))
+@pytest.mark.parametrize("method", options("method"))
+def test_every_method_builds_for_every_data_shape(method: str, data: str) -> None:
+    config = check(compose_cell([f"method={method}", f"data={data}"]))
+    size, channels = config["data"]["image_size"], config["data"]["channels"]
+    if OFFLINE[0] in config["method"]:
+        config["method"][OFFLINE[0]] = OFFLINE[1]
+    with torch.device("meta"):
+        built = build(config["method"], info=DataInfo(channels, size, 100))
+        parameters = list(built.parameters())
+        if parameters and not list(built.buffers()):
+            scores = built.score(torch.rand(2, channels, size, size))
+            assert all(isinstance(s, Scores) and s.image.shape == (2,) for s in scores.values())
+
+
+@pytest.mark.parametrize("name", names_under(experiments_dir() / "table"))
+def test_every_table_expands_into_cells_that_compose(name: str) -> None:
+    table = load_table(name)
+    cells = list(table.cells())
+    assert cells
+    assert len({tuple(cell.overrides) for cell in cells}) == len(cells)
+    printed = {row["method"] for row in table.printed["rows"]}
+    assert {row.name for row in table.rows} <= printed
+    assert {column.name for column in table.columns} == set(map(str, table.printed["columns"]))
+    for cell in cells:
+        check(compose_cell(open_overrides(cell.overrides)))
+
+
+def test_a_configuration_is_the_same_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert check(compose_cell(["method=autoencoder"]))["method"]["_target_"].endswith("Autoencoder")

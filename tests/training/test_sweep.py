@@ -1,0 +1,148 @@
+"""Sweeps: tables become cells, the command line narrows them, what is done is not done again."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from novelty.errors import NoveltyError
+from novelty.training.sweep import expand
+
+TABLE = "table=piad/table2_mnist"
+SWEEP = [
+    "-m", "data=digits", "method=kde,autoencoder", "protocol.normal=0,1,2", "budget=smoke", "budget.scale=0.05",
+    "hardware=cpu", "hardware.threads=1", "hardware.checkpoint_every=0.05", "logger=none",
+]  # fmt: skip
+
+
+def _cells(*typed: str, seeds: int | None = None) -> list[list[str]]:
+    return expand([[TABLE, *typed]], seeds)
+
+
+def test_a_table_has_a_cell_for_each_row_column_and_seed() -> None:
+    assert len(_cells()) == 10 * 3 + 10 + 10
+    assert len(_cells(seeds=1)) == 30
+
+
+@pytest.mark.parametrize(
+    ("typed", "count"),
+    [(["method=kde"], 10), (["++protocol.normal=3"], 5), (["method=piad", "seed=2"], 10), (["seed=2", "++protocol.normal=3"], 1)],
+)
+def test_the_command_line_narrows_a_table(typed: list[str], count: int) -> None:
+    cells = _cells(*typed)
+    assert len(cells) == count
+    for cell in cells:
+        assert all(any(o.lstrip("+").replace("'", "") == t.lstrip("+") for o in cell) for t in typed)
+
+
+def test_what_a_table_does_not_set_is_added_to_every_cell() -> None:
+    assert all("budget=smoke" in cell for cell in _cells("budget=smoke"))
+
+
+def test_cells_of_tables_keep_no_weights_unless_asked() -> None:
+    assert all("keep=none" in cell for cell in _cells())
+    assert all("keep=weights" in cell and "keep=none" not in cell for cell in _cells("keep=weights"))
+
+
+def test_narrowing_to_nothing_says_what_there_is() -> None:
+    with pytest.raises(NoveltyError, match=r"No cell of piad/table2_mnist has method=gan; .* piad, kde, ocsvm"):
+        _cells("method=gan")
+
+
+def test_equal_cells_are_run_once() -> None:
+    assert expand([["method=kde"], ["method=kde"]], None) == [["method=kde"]]
+
+
+def _sweep(runs: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "novelty.run", *SWEEP, f"paths.runs={runs}", *more]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ, start_new_session=True
+    )
+
+
+def _finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def _scores(runs: Path) -> dict[str, dict[str, np.ndarray]]:
+    found = {}
+    for path in runs.rglob("scores.npz"):
+        with np.load(path) as arrays:
+            found[str(path.relative_to(runs))] = dict(arrays)
+    return found
+
+
+def _assert_equal(one: dict[str, dict[str, np.ndarray]], other: dict[str, dict[str, np.ndarray]]) -> None:
+    assert one.keys() == other.keys()
+    for path, arrays in one.items():
+        assert arrays.keys() == other[path].keys()
+        for name, values in arrays.items():
+            assert np.array_equal(values, other[path][name]), (path, name)
+
+
+def test_a_sweep_killed_at_random_moments_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    _finish(_sweep(tmp_path / "whole"))
+    expected = _scores(tmp_path / "whole")
+    assert len(expected) == 6
+    moments = random.Random(0)
+    for _ in range(3):
+        process = _sweep(tmp_path / "killed")
+        time.sleep(moments.uniform(6, 14))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    output = _finish(_sweep(tmp_path / "killed"))
+    assert "6 cells" in output
+    _assert_equal(_scores(tmp_path / "killed"), expected)
+    assert not [p for p in (tmp_path / "killed").rglob("*") if p.name.startswith(".") and p.name != ".sweep"]
+    again = _finish(_sweep(tmp_path / "killed"))
+    assert "6 done" in again
+
+
+def test_two_sweeps_at_once_lose_and_double_nothing(tmp_path: Path) -> None:
+    both = [_sweep(tmp_path / "runs"), _sweep(tmp_path / "runs")]
+    for process in both:
+        _finish(process)
+    assert len(_scores(tmp_path / "runs")) == 6
+
+
+def test_another_launcher_and_logger_redo_nothing(tmp_path: Path) -> None:
+    _finish(_sweep(tmp_path, "launcher=joblib"))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
+    assert len(before) == 6
+    assert "6 done" in _finish(_sweep(tmp_path, "logger=csv"))
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")} == before
+
+
+def test_one_failing_cell_stops_no_other_and_the_exit_code_tells(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "novelty.run", *SWEEP, "protocol.normal=0,nobody", f"paths.runs={tmp_path}"],
+        capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "2 of 4 cells failed" in done.stderr
+    assert "nobody" in done.stderr
+    assert len(list(tmp_path.rglob("result.json"))) == 2
+
+
+def test_dry_run_lists_and_touches_nothing(tmp_path: Path) -> None:
+    output = _finish(_sweep(tmp_path / "runs", "dry_run=true"))
+    assert "6 cells: 6 missing" in output
+    assert not list((tmp_path / "runs").rglob("*.json"))
+
+
+def test_records_say_how_to_run_them_again(tmp_path: Path) -> None:
+    _finish(_sweep(tmp_path, "protocol.normal=0", "method=kde"))
+    (path,) = tmp_path.rglob("result.json")
+    assert json.loads(path.read_text())["command"].startswith("python -m novelty.run data=digits method=kde")
