@@ -110,7 +110,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_a_run_prints_its_numbers_and_its_record_and_is_skipped_the_second_time(runs: Path) -> None:
     first = novelty(*FAST)
     assert first.returncode == 0, first.stderr
-    assert "auroc" in first.stdout
+    assert "AUROC" in first.stdout
     assert "protocol.normal=range(10)" in first.stdout
     assert f"Record: {runs}" in first.stdout
     (result,) = runs.rglob("result.json")

@@ -1,4 +1,4 @@
-"""The contract of design: what every method under conf/method must do, found by globbing, without a word about any of them."""
+"""The contract: what every method under conf/method must do, found by globbing, without a word about any of them."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ def test_scores_do_not_depend_on_the_batch(trained: Trained) -> None:
 
 def test_scores_do_not_depend_on_the_mode(trained: Trained) -> None:
     before = _image_scores(trained.method, trained.images)
-    assert all(torch.equal(values, _image_scores(trained.method, trained.images)[name]) for name, values in before.items())
+    assert all(
+        torch.equal(values, _image_scores(trained.method, trained.images)[name]) for name, values in before.items()
+    )
 
 
 def test_checkpoint_round_trip_is_bit_equal(trained: Trained, tmp_path: Any) -> None:
@@ -135,7 +137,9 @@ def test_bfloat16_training_runs(trained: Trained) -> None:
 def test_two_processes_score_every_image_once(trained: Trained, tmp_path: Any) -> None:
     def scored(**options: Any) -> dict[str, Any]:
         kept = tmp_path / f"{len(options)}.pt"
-        collect = CollectScores(lambda image, maps: torch.save({k: torch.from_numpy(v) for k, v in image.items()}, kept), False)
+        collect = CollectScores(
+            lambda image, maps: torch.save({k: torch.from_numpy(v) for k, v in image.items()}, kept), False
+        )
         with cells._quiet(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*multi-threaded.*fork.*", DeprecationWarning)
             _trainer([collect], **options).test(trained.method, datamodule=_data(trained.plan), verbose=False)
@@ -154,4 +158,3 @@ def test_every_scoring_argument_exists() -> None:
     for name in METHODS:
         cls = target(plan(f"method={name}").config["method"], "method")
         assert set(cls.scoring) <= set(parameters(cls))  # type: ignore[attr-defined]
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NewType, Union, get_args, get_origin, get_type_hints
@@ -37,10 +37,11 @@ def target(node: Node, key: str, base: type | None = None) -> type:
 
 
 @lru_cache(maxsize=512)
-def parameters(cls: type) -> dict[str, tuple[Any, Any]]:
-    """Configurable constructor arguments: name -> (type, default or ``inspect.Parameter.empty``)."""
-    hints = get_type_hints(cls.__init__)
-    signature = inspect.signature(cls.__init__).parameters.values()
+def parameters(cls: Hashable) -> dict[str, tuple[Any, Any]]:
+    """Configurable constructor arguments of a class: name -> (type, default or ``inspect.Parameter.empty``)."""
+    init = getattr(cls, "__init__")  # noqa: B009  (mypy distrusts cls.__init__)
+    hints = get_type_hints(init)
+    signature = inspect.signature(init).parameters.values()
     return {
         p.name: (hints.get(p.name, Any), p.default)
         for p in list(signature)[1:]
@@ -87,7 +88,7 @@ def _admit(value: Any, kind: Any, key: str) -> Any:
     if kind is Any:
         return value
     if origin is Literal:
-        if value in arguments and not isinstance(value, bool) or any(value is option for option in arguments):
+        if (value in arguments and not isinstance(value, bool)) or any(value is option for option in arguments):
             return value
         options = ", ".join(map(str, arguments))
         raise NoveltyError(f"{key}={value} is no choice{close_to(str(value), map(str, arguments))} Allowed: {options}.")
@@ -145,7 +146,7 @@ def _name(kind: Any) -> str:
 def build(node: Node, **provided: Any) -> Any:
     """The object that a bound node describes; ``provided`` goes to every constructor that asks for it by name."""
     cls = target(node, "node")
-    wanted = inspect.signature(cls.__init__).parameters
+    wanted = inspect.signature(cls).parameters
     arguments = {name: _build(value, provided) for name, value in node.items() if name != "_target_"}
     return cls(**arguments, **{name: value for name, value in provided.items() if name in wanted})
 
@@ -166,11 +167,13 @@ def check(cfg: DictConfig) -> Node:
     from novelty.evaluation.evaluation import Evaluation
     from novelty.methods.base import Method
 
-    known = [name for name in Root.__dataclass_fields__]
-    for name in cfg:
+    known = list(Root.__dataclass_fields__)
+    for name in map(str, cfg):
         if name not in known and name != "hydra":
-            raise NoveltyError(f"{name} is no key of the configuration{close_to(str(name), known)} Keys: {', '.join(known)}.")
-    own = OmegaConf.masked_copy(cfg, [name for name in cfg if name != "hydra"])
+            raise NoveltyError(
+                f"{name} is no key of the configuration{close_to(name, known)} Keys: {', '.join(known)}."
+            )
+    own = OmegaConf.masked_copy(cfg, [str(name) for name in cfg if name != "hydra"])
     plain: Node = OmegaConf.to_container(own, resolve=True, enum_to_str=True)  # type: ignore[assignment]
     plain["method"] = bind(plain["method"], "method", Method)
     plain["protocol"] = bind(plain["protocol"], "protocol", Protocol)

@@ -84,7 +84,7 @@ class Hardware:
 
 @dataclass
 class Logger:
-    """csv, tensorboard, wandb: which loggers write; project, entity, mode: W&B's (mode auto = online where it answers)."""
+    """csv, tensorboard, wandb: which loggers write; project, entity, mode: W&B's (auto = online if it answers)."""
 
     csv: bool = True
     tensorboard: bool = False
@@ -130,7 +130,7 @@ def _scale(length: float, *, _root_: DictConfig) -> int:
 
 
 def register() -> None:
-    """The root schema and the resolver ``${scale:n}`` (a published length times the budget), before anything is composed."""
+    """The root schema and the resolver ``${scale:n}``, a published length times the budget; call it before composing."""
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="schema", node=Root)
@@ -138,7 +138,7 @@ def register() -> None:
 
 
 def open_overrides(overrides: Iterable[str]) -> list[str]:
-    """``method.x=1`` as ``++method.x=1``: the signature says whether x exists (`check`), not whether the YAML names it."""
+    """``method.x=1`` as ``++method.x=1``: the signature says whether x exists (`check`), not the YAML."""
     opened = []
     for override in overrides:
         is_open = any(override.startswith(node + ".") for node in OPEN_NODES) and "=" in override
@@ -147,7 +147,7 @@ def open_overrides(overrides: Iterable[str]) -> list[str]:
 
 
 def group_of(override: str) -> str:
-    """The config group (or key) that an override sets, without sigils and package: ``method@method.inner=vae`` -> method."""
+    """The config group (or key) that an override sets, without sigils and package: ``+a@b.c=d`` -> ``a``."""
     return override.lstrip("+~").split("=", 1)[0].split("@", 1)[0]
 
 
@@ -188,9 +188,9 @@ def _value(text: str) -> Any:
 
 
 def close_to(word: str, options: Iterable[str]) -> str:
-    """``"; did you mean x?"`` or nothing."""
+    """The end of a sentence about a misspelt word: ``"; did you mean x?"``, or a full stop."""
     found = difflib.get_close_matches(word, list(options), n=1, cutoff=0.6)
-    return f"; did you mean {found[0]}?" if found else ""
+    return f"; did you mean {found[0]}?" if found else "."
 
 
 def names_under(folder: Path) -> list[str]:
@@ -206,25 +206,39 @@ def tables_matching(pattern: str) -> list[str]:
     found = [name for name in names if pattern == "all" or fnmatch.fnmatch(name, pattern)]
     if not found:
         raise NoveltyError(
-            f"There is no table {pattern}{close_to(pattern, names)} Known: {', '.join(names) or 'none'}; globs and 'all' work."
+            f"There is no table {pattern}{close_to(pattern, names)} "
+            f"Known: {', '.join(names) or 'none'}; globs and 'all' work."
         )
     return found
 
 
 def explain(error: Exception, typed: Sequence[str]) -> NoveltyError | Exception:
-    """Hydra's complaint about an override of an unknown key, with what is allowed there; other errors as they are."""
+    """Hydra's complaint about an override in our words: what is wrong and what is allowed; other errors as they are."""
     import re
 
-    found = re.search(r"Could not override '([\w.@/]+)'", str(error))
-    if found is None or "is not in" not in str(error) + str(error.__cause__):
-        return error
-    key = found.group(1)
-    parent, _, name = key.rpartition(".")
-    try:
+    text = str(error)
+    if found := re.search(r"Could not override '([\w.@/]+)'|Key '([\w.@/]+)' is not in", text):
+        key = found.group(1) or found.group(2)
+        parent, _, name = key.rpartition(".")
         node = OmegaConf.select(_compose(()), parent) if parent else OmegaConf.structured(Root)
-    except Exception:  # the tree itself is broken: its own error says more than ours
-        return error
-    if not OmegaConf.is_dict(node):
-        return error
-    options = [str(option) for option in node]
-    return NoveltyError(f"{key} is no key of the configuration{close_to(name, options)} Allowed here: {', '.join(options)}.")
+        if OmegaConf.is_dict(node):
+            options = [str(option) for option in node]
+            return NoveltyError(
+                f"{key} is no key of the configuration{close_to(name, options)} Allowed here: {', '.join(options)}."
+            )
+    if (found := re.search(r"Error merging override (\S+)", text)) and error.__cause__ is not None:
+        return NoveltyError(f"{found.group(1).lstrip('+')} cannot be: {str(error.__cause__).splitlines()[0]}.")
+    if found := re.search(r"Could not find '(\w+)/([^']+)'", text):
+        group, name = found.groups()
+        folder = next((root / group for root in (conf_dir(), experiments_dir()) if (root / group).is_dir()), None)
+        if folder is not None:
+            names = names_under(folder)
+            return NoveltyError(
+                f"There is no {group} {name}{close_to(name, names)} Known: {', '.join(names) or 'none yet'}."
+            )
+    if type(error).__name__ == "OverrideParseException":
+        return NoveltyError(
+            f"{error.override} cannot be read as key=value ({text.splitlines()[0]}); put brackets, commas and blanks "  # type: ignore[attr-defined]
+            "in quotes, as in 'protocol.normal=[cat,dog]'."
+        )
+    return error

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 SWEEPS = ("table=", "figure=")
 
 
+class _Escaped(BaseException):
+    """The error of a cell that runs alone, on its way past Hydra, which would print its own words first."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
 def main() -> None:
     """The console script `novelty`."""
     door(_main)
@@ -35,6 +42,8 @@ def _main() -> None:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(cell)()
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, arguments) from error
+    except _Escaped as escaped:
+        raise escaped.error from escaped.error.__cause__
 
 
 def _arguments(typed: list[str]) -> list[str]:
@@ -54,18 +63,24 @@ def _arguments(typed: list[str]) -> list[str]:
 def cell(cfg: DictConfig) -> float:
     """One cell, from configuration to record; what every launcher calls. Returns the AUROC of the primary score."""
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
-    from novelty.config import register
     from novelty.training.session import run_composed
 
     register()  # a launcher's worker process starts without the resolvers
     hydra = HydraConfig.get()
-    return run_composed(
-        cfg,
-        choices={name: str(value) for name, value in hydra.runtime.choices.items()},
-        overrides=list(hydra.overrides.task),
-        alone=str(hydra.mode).endswith("RUN") and not str(hydra.mode).endswith("MULTIRUN"),
-    )
+    alone = hydra.mode == RunMode.RUN
+    try:
+        return run_composed(
+            cfg,
+            choices={name: str(value) for name, value in hydra.runtime.choices.items()},
+            overrides=list(hydra.overrides.task),
+            alone=alone,
+        )
+    except Exception as error:
+        if alone:
+            raise _Escaped(error) from error
+        raise
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from novelty.errors import NoveltyError
 class Row:
     """A method as a table's row.
 
-    overrides: what makes it this row.  seeds: trainings per cell.  deterministic: seeds cannot differ, so one is enough.
+    overrides: what makes it this row.  seeds: trainings per cell.  deterministic: seeds change nothing, one is enough.
     needs: provenance that a comparable record must have, such as ``{"backbone": "VGG-19 ImageNet"}``.
     """
 
@@ -75,7 +75,7 @@ class Table:
 
 
 def load_table(name: str) -> Table:
-    """The table ``name`` ("piad/table2_mnist") with its printed numbers; NoveltyError where the file does not hold together."""
+    """The table ``name`` ("piad/table2_mnist") with its printed numbers; NoveltyError where the file is at odds."""
     path = experiments_dir() / "table" / f"{name}.yaml"
     try:
         spec = _read(path)

@@ -104,7 +104,7 @@ def test_bad_files_are_refused_in_one_sentence(random16: VGGTrunk, tmp_path: Pat
             load_trunk("vgg16", str(tmp_path / name))
         assert name in str(caught.value)
         assert "\n" not in str(caught.value)
-    with pytest.raises(NoveltyError, match="does not fit vgg19: features.16.weight is missing"):
+    with pytest.raises(NoveltyError, match=r"does not fit vgg19: features.16.weight is missing"):
         load_trunk("vgg19", str(tmp_path / "good.pth"))
 
 
@@ -115,10 +115,10 @@ def test_download_fails_in_one_sentence(tmp_path: Path, monkeypatch: pytest.Monk
         raise URLError("no route to host")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    with pytest.raises(NoveltyError, match="could not be downloaded .* method.weights"):
+    with pytest.raises(NoveltyError, match=r"could not be downloaded .* method.weights"):
         load_trunk("vgg19", "imagenet")
     (tmp_path / "checkpoints" / "vgg19-dcbb9e9d.pth").write_bytes(b"half a file")
-    with pytest.raises(NoveltyError, match="broken or incomplete .* delete it"):
+    with pytest.raises(NoveltyError, match=r"broken or incomplete .* delete it"):
         load_trunk("vgg19", "imagenet")
 
 

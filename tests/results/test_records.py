@@ -27,10 +27,31 @@ def test_a_key_ignores_the_order_of_a_dictionary(payload: dict) -> None:
     assert key(payload) == key(dict(reversed(list(payload.items())))) == key(json.loads(json.dumps(payload)))
 
 
-SAME = ["logger=all", "logger=none", "hardware.threads=1", "hardware.score_batch=3", "keep=none", "launcher=joblib",
-        "protocol.normal=[0]", "protocol.normal='0'", "protocol.normal=0", "hardware.checkpoint_every=1", "table=null"]
-RETRAINED = ["seed=1", "protocol.normal=1", "method.epochs=3", "method.latent=3", "budget.max_train=11",
-             "protocol.repeat=1", "hardware.precision=bf16-mixed", "data.image_size=16", "protocol=p1", "method=kde"]
+SAME = [
+    "logger=all",
+    "logger=none",
+    "hardware.threads=1",
+    "hardware.score_batch=3",
+    "keep=none",
+    "launcher=joblib",
+    "protocol.normal=[0]",
+    "protocol.normal='0'",
+    "protocol.normal=0",
+    "hardware.checkpoint_every=1",
+    "table=null",
+]
+RETRAINED = [
+    "seed=1",
+    "protocol.normal=1",
+    "method.epochs=3",
+    "method.latent=3",
+    "budget.max_train=11",
+    "protocol.repeat=1",
+    "hardware.precision=bf16-mixed",
+    "data.image_size=16",
+    "protocol=p1",
+    "method=kde",
+]
 RESCORED = ["budget.max_test=15", "maps=true"]
 REEVALUATED = ["evaluation.bootstrap=10", "evaluation.quantile=0.9"]
 

@@ -35,7 +35,12 @@ def test_a_table_has_a_cell_for_each_row_column_and_seed() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "count"),
-    [(["method=kde"], 10), (["++protocol.normal=3"], 5), (["method=piad", "seed=2"], 10), (["seed=2", "++protocol.normal=3"], 1)],
+    [
+        (["method=kde"], 10),
+        (["++protocol.normal=3"], 5),
+        (["method=piad", "seed=2"], 10),
+        (["seed=2", "++protocol.normal=3"], 1),
+    ],
 )
 def test_the_command_line_narrows_a_table(typed: list[str], count: int) -> None:
     cells = _cells(*typed)

@@ -36,7 +36,9 @@ class NoveltySweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
         from novelty.training.sweep import expand, plan_all, report_plans
 
-        assert self.config is not None and self.hydra_context is not None and self.launcher is not None
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.launcher is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         combinations = self.split_arguments(parser.parse_overrides(arguments), None)[0]
         cells = expand(combinations, self.config.budget.seeds)

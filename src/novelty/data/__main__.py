@@ -3,7 +3,7 @@
 usage: python -m novelty.data info [data=NAME]
        python -m novelty.data stats backbone=vgg19|vgg16 weights=imagenet|FILE images=FOLDER [out=stats.json] [size=224]
 
-info    each data set's classes, whether it is complete in paths.data (NOVELTY_DATA), and what copy it is; downloads nothing.
+info    each data set's classes, whether it is there in paths.data (NOVELTY_DATA), and what copy; downloads nothing.
 stats   mean and standard deviation of every relu4_2 filter over the images of FOLDER (short side resized to `size`,
         centre cut out): what PIAD normalises its features with. The published values are of VGG-19 on ImageNet.
 """
@@ -30,7 +30,9 @@ def _options(arguments: list[str], allowed: dict[str, str]) -> dict[str, str]:
     for argument in arguments:
         name, equals, value = argument.partition("=")
         if not equals or name not in allowed:
-            raise NoveltyError(f"{argument} is no option{close_to(name, allowed)} Options: {', '.join(allowed)} (name=value).")
+            raise NoveltyError(
+                f"{argument} is no option{close_to(name, allowed)} Options: {', '.join(allowed)} (name=value)."
+            )
         chosen[name] = value
     return chosen
 
@@ -40,7 +42,7 @@ def info(arguments: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from novelty.check import bind, build, parameters
+    from novelty.check import bind, build
     from novelty.data.source import Source
 
     known = names_under(conf_dir() / "data")
@@ -55,7 +57,7 @@ def info(arguments: list[str]) -> None:
         cfg = compose_cell([f"data={name}"])
         root = Path(cfg.paths.data).expanduser()
         node = bind(dict(cfg.data.source), "data.source", Source)
-        if "download" in parameters(type(build(node, root=root))):
+        if "download" in node:
             node["download"] = False
         about = (conf_dir() / "data" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
         source: Source = build(node, root=root)

@@ -22,7 +22,7 @@ def to_float(pixels: Tensor, channels_last: bool = False) -> Tensor:
 
 
 class TrainingBatches:
-    """The stream of training batches; step t is a function of (seed, t) alone, so a resumed run sees what it would have seen.
+    """The stream of training batches; step t is a function of (seed, t) alone, cut or not.
 
     ``len`` is the number of steps in one Lightning epoch: one pass over the data where the schedule counts epochs, the
     whole training where it counts iterations (then passes follow each other inside the epoch, each in a new order).
@@ -38,7 +38,8 @@ class TrainingBatches:
         self.batch = min(schedule.batch_size, count)
         if self.batch % world:
             raise NoveltyError(
-                f"A batch of {self.batch} images cannot be shared by {world} processes: make the batch a multiple of {world}."
+                f"A batch of {self.batch} images cannot be shared by {world} processes: "
+                f"make the batch a multiple of {world}."
             )
         whole, rest = divmod(count, self.batch)
         keep_rest = rest >= world and not schedule.drop_last and schedule.iterations is None
@@ -88,19 +89,17 @@ class TrainingBatches:
 
 
 class IndexedBatches:
-    """(images, positions) in order, each image once: process r of w takes the positions r, r + w, ... (nothing is padded)."""
+    """(images, positions) in order, each image once: process r of w takes the positions r, r + w, ... (no padding)."""
 
-    def __init__(
-        self, pixels: Tensor, batch: int, rank: int = 0, world: int = 1, channels_last: bool = False
-    ) -> None:
+    def __init__(self, pixels: Tensor, batch: int, rank: int = 0, world: int = 1, channels_last: bool = False) -> None:
         self.pixels, self.batch, self.channels_last = pixels, batch, channels_last
-        self.positions = torch.arange(rank, len(pixels), world)
+        self.positions = torch.arange(len(pixels))[rank::world]
 
     def __len__(self) -> int:
         return -(-len(self.positions) // self.batch)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for positions in self.positions.split(self.batch):
+        for positions in torch.split(self.positions, self.batch):
             yield to_float(self.pixels[positions.to(self.pixels.device)], self.channels_last), positions
 
 
@@ -138,7 +137,11 @@ class NoveltyData(LightningDataModule):
 
     def _place(self) -> tuple[int, int, torch.device]:
         trainer = self.trainer
-        return (trainer.global_rank, trainer.world_size, trainer.strategy.root_device) if trainer else (0, 1, torch.device("cpu"))
+        return (
+            (trainer.global_rank, trainer.world_size, trainer.strategy.root_device)
+            if trainer
+            else (0, 1, torch.device("cpu"))
+        )
 
     def _training_pixels(self, device: torch.device) -> Tensor:
         if self._train is None or self._train.device != device:
@@ -148,9 +151,7 @@ class NoveltyData(LightningDataModule):
     def train_dataloader(self) -> TrainingBatches:
         rank, world, device = self._place()
         assert self.schedule is not None, "the framework sets the method's schedule before fit"
-        return TrainingBatches(
-            self._training_pixels(device), self.schedule, self.seed, rank, world, self.channels_last
-        )
+        return TrainingBatches(self._training_pixels(device), self.schedule, self.seed, rank, world, self.channels_last)
 
     def test_dataloader(self) -> IndexedBatches:
         """Test images at positions 0 .. len(split.test) - 1, reference images behind them."""
@@ -162,7 +163,7 @@ class NoveltyData(LightningDataModule):
     def normal_batches(self) -> Iterator[Tensor]:
         """The training images in a fixed order, all of them on every process: what `Method.calibrate` sees."""
         device = self._place()[2]
-        for pixels in self._training_pixels(device).split(self.score_batch):
+        for pixels in torch.split(self._training_pixels(device), self.score_batch):
             yield to_float(pixels, self.channels_last)
 
 

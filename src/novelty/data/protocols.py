@@ -204,7 +204,7 @@ def _index(value: str | int, classes: tuple[str, ...]) -> int:
     if re.fullmatch(r"\d+", text) and int(text) < len(classes):
         return int(text)
     close = difflib.get_close_matches(text.lower(), [name.lower() for name in classes], n=1)
-    hint = f"; did you mean {next(name for name in classes if name.lower() == close[0])}?" if close else ";"
+    hint = f"; did you mean {next(name for name in classes if name.lower() == close[0])}?" if close else "."
     raise NoveltyError(
         f"There is no class {text}{hint} Classes: {known}; an index from 0 to {len(classes) - 1} works too."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.optim import Adam
@@ -56,7 +56,7 @@ class Autoencoder(Method):
     Both are recorded whatever the loss; the primary one is that of the loss.
     """
 
-    maps: ClassVar[bool] = True
+    maps = True
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ class Method(LightningModule, ABC):
     scoring: ClassVar[frozenset[str]] = frozenset()
     """Names of the constructor arguments that `score` alone reads: changing one re-scores without training."""
 
-    maps: ClassVar[bool] = False
+    maps: bool = False
     """Whether the primary score comes with a map."""
 
     input_gradient: ClassVar[bool] = True
@@ -52,13 +52,13 @@ class Method(LightningModule, ABC):
         """Named scores of images (B, C, H, W). Every image is scored alike, whatever shares its batch."""
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:
-        """Statistics of normal images: one pass over the training images in a fixed order, after fit, without gradients."""
+        """Statistics of normal images: one pass over the training images in order, after fit, without gradients."""
 
     def provenance(self) -> dict[str, str]:
-        """What beside code and data the numbers rest on, such as ``{"backbone": "VGG-19 ImageNet"}``; kept in the record."""
+        """What beside code and data the numbers rest on, such as ``{"backbone": "vgg19 imagenet"}``; in the record."""
         return {}
 
-    def generator(self) -> torch.Generator:
+    def seeded_generator(self) -> torch.Generator:
         """A generator on this device, seeded alike on every call: for randomness inside `calibrate` and `score`."""
         return torch.Generator(self.device).manual_seed(self.seed)
 

@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from novelty.errors import NoveltyError
 
@@ -82,7 +81,7 @@ class VGGTrunk(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.features((images - self.mean) / self.std)  # type: ignore[no-any-return]
+        return self.features((images - self.mean) / self.std)
 
 
 class Statistics(NamedTuple):
@@ -138,9 +137,7 @@ def _randomise(trunk: VGGTrunk) -> VGGTrunk:
 def _download(name: str) -> dict[str, Tensor]:
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     try:
-        return torch.hub.load_state_dict_from_url(  # type: ignore[no-any-return]
-            _URL + name, map_location="cpu", check_hash=True, weights_only=True
-        )
+        return torch.hub.load_state_dict_from_url(_URL + name, map_location="cpu", check_hash=True, weights_only=True)
     except OSError as error:  # URLError and HTTPError are OSErrors
         raise NoveltyError(
             f"{_URL}{name} could not be downloaded ({error}): put the file into {folder}, or set method.weights to a "
@@ -160,7 +157,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file
 
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise NoveltyError(
             f"The weights file {path} cannot be read ({_first_line(error)}): it is broken, incomplete or no "
@@ -175,7 +172,9 @@ def _first_line(error: Exception) -> str:
 def _fill(trunk: VGGTrunk, state: Any, name: str) -> VGGTrunk:
     """Copies the weights into place; NoveltyError where one is missing or has another shape."""
     if not isinstance(state, dict):
-        raise NoveltyError(f"The weights file {name} holds no state dict: save `model.state_dict()` of a {trunk.backbone}.")
+        raise NoveltyError(
+            f"The weights file {name} holds no state dict: save `model.state_dict()` of a {trunk.backbone}."
+        )
     with torch.no_grad():
         for key, parameter in trunk.named_parameters():
             value = state.get(key)
@@ -249,8 +248,9 @@ def load_statistics(statistics: str, trunk: VGGTrunk, weights: str) -> Statistic
         backbone, digest, source = (str(content[key]) for key in ("backbone", "weights_sha256", "source"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NoveltyError(
-            f"The statistics file {name} cannot be used ({type(error).__name__}: {_first_line(error)}): it must be a JSON "
-            "file with layer, backbone, weights_sha256, source, mean and std, as `python -m novelty.data stats` writes it."
+            f"The statistics file {name} cannot be used ({type(error).__name__}: {_first_line(error)}): it must be a "
+            "JSON file with layer, backbone, weights_sha256, source, mean and std, as `python -m novelty.data stats` "
+            "writes it."
         ) from error
     same = bool(digest) and (digest.startswith(trunk.digest) or trunk.digest.startswith(digest))
     if backbone != trunk.backbone or not same or mean.shape != std.shape or len(mean) != trunk.channels:
@@ -262,6 +262,6 @@ def load_statistics(statistics: str, trunk: VGGTrunk, weights: str) -> Statistic
 
 
 def normalise(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """(f - mean) / std per filter: features (B, C, ...), mean and std (C,). Constant filters (std 0) are left unscaled."""
+    """(f - mean) / std per filter: features (B, C, ...), mean and std (C,). Constant filters (std 0) stay unscaled."""
     shape = (1, -1, *[1] * (features.dim() - 2))
     return (features - mean.view(shape)) / torch.where(std > 0, std, 1.0).view(shape)

@@ -93,7 +93,7 @@ class CodeToMap(nn.Conv2d):
 
     def forward(self, code: Tensor) -> Tensor:
         matrix = self.weight.flip(2, 3).transpose(0, 1).flatten(1)
-        product = (code.flatten(1) @ matrix).unflatten(1, (self.out_channels, 4, 4))
+        product = (code.flatten(1) @ matrix).view(-1, self.out_channels, 4, 4)
         return product + self.bias.view(-1, 1, 1) if self.bias is not None else product
 
 
@@ -104,21 +104,21 @@ def minibatch_stdev(x: Tensor, parts: int = 1) -> Tensor:
     supplement). ``parts`` equal parts of the batch, one after the other, are measured apart: the critic's real and
     fake images go through in one call. Example: the batch {(1, 2), (3, 6)} has channel deviations 1 and 2: 1.5.
     """
-    apart = x.float().unflatten(0, (parts, -1))
+    apart = x.float().view(parts, -1, *x.shape[1:])
     deviation = (apart.var(1, correction=0) + 1e-8).sqrt().flatten(1).mean(1)
     channel = deviation.repeat_interleave(len(x) // parts).to(x.dtype).view(-1, 1, 1, 1)
     return torch.cat([x, channel.expand(-1, 1, *x.shape[2:])], 1)
 
 
 def init_convolutions(module: nn.Module) -> None:
-    """Kaiming normal, fan out, for leaky ReLU of slope 0.2: std = 1.3868 / sqrt(fan_out). Biases keep PyTorch's default."""
+    """Kaiming normal, fan out, leaky ReLU of slope 0.2: std = 1.3868 / sqrt(fan_out). Biases keep PyTorch's default."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, SLOPE, mode="fan_out", nonlinearity="leaky_relu")
 
 
 def init_dense(module: nn.Module) -> None:
-    """Xavier uniform with gain 1.3868 (leaky ReLU of slope 0.2), gain 1 on the last layer. Biases keep PyTorch's default."""
+    """Xavier uniform, gain 1.3868 (leaky ReLU of slope 0.2), on the last layer 1. Biases keep PyTorch's default."""
     layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
     for layer in layers:
         gain = 1.0 if layer is layers[-1] else nn.init.calculate_gain("leaky_relu", SLOPE)

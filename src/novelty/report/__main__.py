@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from novelty.config import close_to, names_under, experiments_dir, tables_matching
+from novelty.config import close_to, experiments_dir, names_under, tables_matching
 from novelty.doors import door
 from novelty.errors import NoveltyError
 
@@ -22,13 +22,18 @@ def _options(arguments: list[str]) -> dict[str, str]:
     for argument in arguments:
         name, equals, value = argument.removeprefix("paths.").partition("=")
         if not equals or name not in chosen:
-            raise NoveltyError(f"{argument} is no option{close_to(name, OPTIONS)} Options: {', '.join(OPTIONS)} (name=value).")
+            raise NoveltyError(
+                f"{argument} is no option{close_to(name, OPTIONS)} Options: {', '.join(OPTIONS)} (name=value)."
+            )
         chosen[name] = value
     if not chosen["table"]:
         known = ", ".join(names_under(experiments_dir() / "table"))
         raise NoveltyError(f"Name a table: python -m novelty.report table=NAME. Known: {known}; globs and 'all' work.")
     if chosen["format"] not in FORMATS:
-        raise NoveltyError(f"format={chosen['format']} is no choice{close_to(chosen['format'], FORMATS)} Allowed: {', '.join(FORMATS)}.")
+        raise NoveltyError(
+            f"format={chosen['format']} is no choice{close_to(chosen['format'], FORMATS)} "
+            f"Allowed: {', '.join(FORMATS)}."
+        )
     return chosen
 
 

@@ -21,7 +21,11 @@ MINIMUM_SEEDS = 3
 
 @dataclass(frozen=True)
 class Measured:
-    """One cell of ours. mean, std: over seeds (of means over a column's members); interval: 95 %, Student's t, from 3 seeds on."""
+    """One cell of ours.
+
+    mean, std: over seeds, of means over the members of the column.  interval: 95 %, Student's t, from 3 seeds on.
+    complete:  whether every member is there.
+    """
 
     mean: float
     std: float | None

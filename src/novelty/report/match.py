@@ -67,9 +67,7 @@ def fill(table: Table, records: Iterable[Record]) -> dict[tuple[str, str], dict[
             if _is(record, _expected(cfg, record["config"]["budget"])):
                 place = found[cell.row, cell.column][Conditions.of(record)]
                 place[cell] = max(place.get(cell, record), record, key=lambda r: r["environment"]["time"])
-    return {
-        key: {conditions: list(cells.items()) for conditions, cells in by.items()} for key, by in found.items()
-    }
+    return {key: {conditions: list(cells.items()) for conditions, cells in by.items()} for key, by in found.items()}
 
 
 def _expected(cfg: DictConfig, budget: Node) -> Node:
@@ -86,9 +84,7 @@ def _is(record: Record, expected: Node) -> bool:
         return False
     normal = expected["protocol"].get("normal")
     expected["protocol"]["normal"] = [str(n) for n in normal] if isinstance(normal, list) else [str(normal)]
-    return all(
-        _node_is(config[name], expected[name], defaults[name]) for name in ("method", "protocol", "evaluation")
-    )
+    return all(_node_is(config[name], expected[name], defaults[name]) for name in ("method", "protocol", "evaluation"))
 
 
 def _node_is(bound: Node, node: Node, defaults: Node) -> bool:
@@ -103,4 +99,3 @@ def _node_is(bound: Node, node: Node, defaults: Node) -> bool:
         elif value != wanted:
             return False
     return True
-

@@ -85,7 +85,9 @@ def to_terminal(console: Console, table: Table, rows: list[list[str]], notes: Se
     """The table as the terminal's width allows it."""
     grid = Grid(title=f"{table.name}: {table.printed['title']}", title_justify="left", box=None, pad_edge=False)
     for i, heading in enumerate(rows[0]):
-        grid.add_column(heading, justify="left" if i in (0, 1, len(rows[0]) - 1) else "right", no_wrap=1 < i < len(rows[0]) - 1)
+        grid.add_column(
+            heading, justify="left" if i in (0, 1, len(rows[0]) - 1) else "right", no_wrap=1 < i < len(rows[0]) - 1
+        )
     for row in rows[1:]:
         style = {"paper": "bold", "difference": "dim"}.get(row[1])
         grid.add_row(*row, style=style)

@@ -20,14 +20,14 @@ State = Literal["done", "running", "cut", "failed", "missing"]
 
 
 def write(path: Path, fill: Callable[[Path], object]) -> None:
-    """``fill(temporary)`` beside ``path``, flushed to disk, then renamed: readers see the old file or the whole new one."""
+    """``fill(temporary)`` beside ``path``, flushed, then renamed: readers see the old file or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
     try:
         fill(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

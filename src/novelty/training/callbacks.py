@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from novelty.data.datamodule import NoveltyData, TrainingBatches
 from novelty.errors import Stopped
 from novelty.methods.base import Method
 from novelty.results.records import write
@@ -22,15 +23,24 @@ from novelty.scores import Scores
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
+def steps_taken(trainer: L.Trainer) -> int:
+    """Training steps begun so far, those before a cut included."""
+    batches = trainer.train_dataloader
+    assert isinstance(batches, TrainingBatches)
+    return batches.taken
+
+
 class StepSeed(L.Callback):
-    """Seeds every training step by (seed, step): noise is a function of the step, so a resumed run draws what it would have drawn."""
+    """Seeds every training step by (seed, step, process): a resumed run draws the noise that it would have drawn."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def on_train_batch_start(self, trainer: L.Trainer, method: L.LightningModule, batch: Tensor, batch_idx: int) -> None:
-        step = trainer.train_dataloader.taken - 1
-        torch.manual_seed((self.seed * 2_654_435_761 + step) % 2**63)
+    def on_train_batch_start(
+        self, trainer: L.Trainer, method: L.LightningModule, batch: Tensor, batch_idx: int
+    ) -> None:
+        step = steps_taken(trainer) - 1
+        torch.manual_seed(((self.seed * trainer.world_size + trainer.global_rank) * 2_654_435_761 + step) % 2**63)
 
 
 class ResumePoint(L.Callback):
@@ -67,7 +77,7 @@ class ResumePoint(L.Callback):
             self._save_if_due(trainer)
 
     def on_train_epoch_start(self, trainer: L.Trainer, method: L.LightningModule) -> None:
-        if trainer.train_dataloader.taken:
+        if steps_taken(trainer):
             self._between_epochs = True
             self._save_if_due(trainer)
             self._between_epochs = False
@@ -83,7 +93,7 @@ class ResumePoint(L.Callback):
     def _save_if_due(self, trainer: L.Trainer) -> None:
         due = time.monotonic() - self._saved >= self.every
         if trainer.world_size > 1:  # all or none: saving is a collective act
-            if trainer.train_dataloader.taken % 20:
+            if steps_taken(trainer) % 20:
                 return
             due = trainer.strategy.broadcast(due)
             self._signal = trainer.strategy.broadcast(self._signal)
@@ -93,8 +103,10 @@ class ResumePoint(L.Callback):
 
     def _stop_if_asked(self, trainer: L.Trainer) -> None:
         if self._signal is not None:
-            step = trainer.train_dataloader.taken
-            raise Stopped(self._signal, f"Stopped after step {step:,}, which is saved: the same command goes on from there.")
+            step = steps_taken(trainer)
+            raise Stopped(
+                self._signal, f"Stopped after step {step:,}, which is saved: the same command goes on from there."
+            )
 
     def save(self, trainer: L.Trainer) -> None:
         """Write the state of the training as it is between two steps."""
@@ -131,7 +143,7 @@ class ResumePoint(L.Callback):
 
 
 class Calibrate(L.Callback):
-    """After the last step: `Method.calibrate` in float32 on every process, then ``finish`` (which saves the weights)."""
+    """After the last step: `Method.calibrate` in float32 on every process, then ``finish``, which saves the weights."""
 
     def __init__(self, finish: Callable[[Method], None]) -> None:
         self.finish = finish
@@ -140,7 +152,9 @@ class Calibrate(L.Callback):
         assert isinstance(method, Method)
         method.eval()
         with torch.no_grad(), torch.autocast(method.device.type, enabled=False):
-            method.calibrate(trainer.datamodule.normal_batches())  # type: ignore[attr-defined]
+            data = getattr(trainer, "datamodule", None)
+            assert isinstance(data, NoveltyData)
+            method.calibrate(data.normal_batches())
         if trainer.is_global_zero:
             self.finish(method)
         trainer.strategy.barrier("calibrated")

@@ -25,7 +25,7 @@ from novelty.methods.base import Method
 from novelty.results.environment import environment
 from novelty.results.locks import locked
 from novelty.results.records import SCHEMA, write, write_arrays, write_json
-from novelty.training.callbacks import Calibrate, CollectScores, ResumePoint, StepSeed
+from novelty.training.callbacks import Calibrate, CollectScores, ResumePoint, StepSeed, steps_taken
 from novelty.training.loggers import make_loggers
 from novelty.training.plan import Plan, split_sizes
 from novelty.training.progress import ProgressBar
@@ -44,17 +44,18 @@ EXPECTED_WARNINGS = (
 """Beginnings of what Lightning says of things that are so on purpose."""
 
 
-def run_cell(plan: Plan, command: str, console: Console) -> dict[str, Any]:
+def run_cell(plan: Plan, command: str, console: Console, label: str = "") -> dict[str, Any]:
     """The record of a cell: read where it is done, otherwise made, from where an earlier try was cut.
 
-    One process at a time works on a training; a failure is written beside it and raised again.
+    One process at a time works on a training; a failure is written beside it and raised again. ``label`` stands before
+    the progress bar, to tell a sweep's cells apart.
     """
     record = plan.record
     if record.state() != "done":
         with locked(record.folder, f"{plan.title} is being worked on by another run"):
             if record.state() != "done":  # the run that we waited for may have done it
                 try:
-                    _work(plan, command, console)
+                    _work(plan, command, console, label)
                 except Exception as error:
                     write_json(record.failure, {"error": str(error), "kind": type(error).__name__, "command": command})
                     if not isinstance(error, NoveltyError):
@@ -64,7 +65,7 @@ def run_cell(plan: Plan, command: str, console: Console) -> dict[str, Any]:
     return dict(json.loads(record.result.read_text(encoding="utf-8")))
 
 
-def _work(plan: Plan, command: str, console: Console) -> None:
+def _work(plan: Plan, command: str, console: Console, label: str) -> None:
     record = plan.record
     hardware = plan.config["hardware"]
     if hardware["threads"]:
@@ -85,10 +86,10 @@ def _work(plan: Plan, command: str, console: Console) -> None:
         channels_last=hardware["channels_last"],
     )
     if not record.weights.is_file():
-        _train(plan, data, console)
+        _train(plan, data, console, label)
     method, timings = _load(plan, data)
     start = time.monotonic()
-    arrays = _score(plan, method, data, console)
+    arrays = _score(plan, method, data, console, label)
     timings["score_seconds"] = time.monotonic() - start
     _evaluate(plan, command, arrays, method.provenance(), timings, method.primary)
 
@@ -96,7 +97,7 @@ def _work(plan: Plan, command: str, console: Console) -> None:
 def _build(plan: Plan, data: NoveltyData) -> Method:
     seed = plan.config["seed"]
     random.seed(seed)
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  (libraries below us may draw from it)
     torch.manual_seed(seed)
     method: Method = build(plan.config["method"], info=data.info)
     method.seed = seed
@@ -106,7 +107,7 @@ def _build(plan: Plan, data: NoveltyData) -> Method:
     return method
 
 
-def _train(plan: Plan, data: NoveltyData, console: Console) -> None:
+def _train(plan: Plan, data: NoveltyData, console: Console, label: str) -> None:
     record, config = plan.record, plan.config
     method = _build(plan, data)
     write(record.folder / "config.yaml", lambda path: OmegaConf.save(OmegaConf.create(config), path))
@@ -117,11 +118,11 @@ def _train(plan: Plan, data: NoveltyData, console: Console) -> None:
             "state_dict": trained.state_dict(),
             "key": record.training,
             "train_seconds": resume.elapsed(),
-            "steps": trainer.train_dataloader.taken,
+            "steps": steps_taken(trainer),
         }
         write(record.weights, lambda path: torch.save(content, path))
 
-    callbacks = [StepSeed(config["seed"]), ProgressBar(console), Calibrate(finish), resume]
+    callbacks = [StepSeed(config["seed"]), ProgressBar(console, label), Calibrate(finish), resume]
     trainer = _trainer(plan, callbacks, method.schedule.epochs or 1, make_loggers(plan, record.folder / "logs"))
     start = str(record.resume) if record.resume.is_file() else None
     with _quiet():
@@ -129,15 +130,18 @@ def _train(plan: Plan, data: NoveltyData, console: Console) -> None:
 
 
 def _load(plan: Plan, data: NoveltyData) -> tuple[Method, dict[str, Any]]:
-    """The trained method as its file has it, and what is known of the training: one path for fresh and for stored weights."""
+    """The trained method as its file has it: one path for fresh and for stored weights; and how it was trained."""
     content = torch.load(plan.record.weights, map_location="cpu", weights_only=True)
     method = _build(plan, data)
     method.load_state_dict(content["state_dict"])
     return method, {"train_seconds": content["train_seconds"], "steps": content["steps"]}
 
 
-def _score(plan: Plan, method: Method, data: NoveltyData, console: Console) -> dict[str, np.ndarray]:
-    """Raw scores as they are kept: ``index``, ``novel``, ``score/<name>`` of the test images, ``normal/<name>`` of the others."""
+def _score(plan: Plan, method: Method, data: NoveltyData, console: Console, label: str) -> dict[str, np.ndarray]:
+    """Raw scores as they are kept.
+
+    ``index``, ``novel``, ``score/<name>`` (and ``map/<name>``) of the test images, ``normal/<name>`` of the others.
+    """
     count = len(plan.split.test)
     kept: dict[str, np.ndarray] = {"index": plan.split.test, "novel": plan.split.novel}
 
@@ -148,7 +152,7 @@ def _score(plan: Plan, method: Method, data: NoveltyData, console: Console) -> d
             kept[f"score/{name}"], kept[f"normal/{name}"] = values[:count], values[count:]
         kept.update({f"map/{name}": values[:count] for name, values in maps.items()})
 
-    callbacks = [ProgressBar(console), CollectScores(finish, plan.config["maps"])]
+    callbacks = [ProgressBar(console, label), CollectScores(finish, plan.config["maps"])]
     with _quiet():
         _trainer(plan, callbacks, 1, []).test(method, datamodule=data, verbose=False)
     return kept
@@ -166,9 +170,7 @@ def _evaluate(
     evaluation = build(plan.config["evaluation"])
     record = plan.record
     named = [name.split("/", 1)[1] for name in arrays if name.startswith("score/")]
-    metrics = {
-        name: evaluation(arrays[f"score/{name}"], arrays["novel"], arrays[f"normal/{name}"]) for name in named
-    }
+    metrics = {name: evaluation(arrays[f"score/{name}"], arrays["novel"], arrays[f"normal/{name}"]) for name in named}
     write_arrays(record.scores, **arrays)
     write_json(
         record.result,

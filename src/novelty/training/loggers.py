@@ -1,4 +1,4 @@
-"""The loggers of a run. W&B never asks and never hangs: online where a key is there and the server answers, else offline."""
+"""The loggers of a run. W&B never asks and never hangs: online where a key and an answer are there, else offline."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def _wandb(plan: Plan, folder: Path, wanted: Node) -> Logger:
     try:
         _ = logger.experiment
     except Exception as error:  # wandb raises many kinds; any of them means that the server is not to be had
-        print(f"W&B could not be reached ({type(error).__name__}): logging offline, to be synced later with wandb sync.")
+        print(
+            f"W&B could not be reached ({type(error).__name__}): logging offline, to be synced later with wandb sync."
+        )
         logger = WandbLogger(offline=True, **(arguments | {"resume": None}))
     return logger
 

@@ -26,7 +26,7 @@ class Plan:
     """A checked cell.
 
     config:  complete and plain, with `protocol.normal` as class names.
-    choices: names of the chosen configs, ``{"method": "piad", "data": "cifar10"}``: for people and folders, never hashed.
+    choices: names of the chosen configs, ``{"method": "piad", "data": "mnist"}``: for people and folders, not hashed.
     first_of: the classes, where `protocol.normal` was left open and the first one runs; otherwise empty.
     weights: content digests of the weight files that the method reads, by argument.
     """
@@ -42,7 +42,7 @@ class Plan:
 
     @property
     def defaults(self) -> Node:
-        """What the constructors assume where the configuration is silent: with it a report can tell cells apart without importing them."""
+        """What constructors assume where the configuration is silent: a report compares cells without importing them."""
         config = self.config
         nodes = {"method": config["method"], "protocol": config["protocol"], "evaluation": config["evaluation"]}
         return {name: defaults(node) for name, node in nodes.items()}
@@ -67,16 +67,14 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
     indices = protocol.normal_classes(images.classes)
     first_of = images.classes if config["protocol"].get("normal") is None else ()
     normal = tuple(images.classes[i] for i in indices)
-    split = cap(
-        protocol.split(images.labels, images.test, images.classes), budget["max_train"], budget["max_test"]
-    )
+    split = cap(protocol.split(images.labels, images.test, images.classes), budget["max_train"], budget["max_test"])
     config["protocol"]["normal"] = list(normal)
 
     training_method, scoring, weights = _method_payload(config["method"])
     test_only = {name: config["protocol"][name] for name in sorted(protocol.test_only)}
-    train_protocol = {
-        name: value for name, value in config["protocol"].items() if name not in protocol.test_only
-    } | {"normal": list(indices)}
+    train_protocol = {name: value for name, value in config["protocol"].items() if name not in protocol.test_only} | {
+        "normal": list(indices)
+    }
     training = {
         "method": training_method,
         "data": {"digest": images.digest, "channels": data["channels"], "image_size": images.pixels.shape[-1]},

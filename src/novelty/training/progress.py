@@ -19,12 +19,13 @@ class ProgressBar(L.Callback):
     Losses are read from the device only when the line is drawn anew, so the bar costs no synchronisation per step.
     """
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, label: str = "") -> None:
+        self.console, self.label = console, label
         self._bar: Progress | None = None
         self._drawn = 0.0
 
     def _open(self, what: str, done: int, total: int) -> None:
+        what = f"{self.label}: {what}" if self.label else what
         self._what, self._total, self._first = what, total, done
         self._drawn = self._start = time.monotonic()
         if self.console.is_terminal:
@@ -61,7 +62,11 @@ class ProgressBar(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, method: L.LightningModule) -> None:
         epochs = trainer.max_epochs or 1
-        self._open("training", trainer.fit_loop.epoch_loop.batch_progress.total.completed, int(trainer.num_training_batches) * epochs)
+        self._open(
+            "training",
+            trainer.fit_loop.epoch_loop.batch_progress.total.completed,
+            int(trainer.num_training_batches) * epochs,
+        )
 
     def on_train_batch_end(self, trainer: L.Trainer, method: L.LightningModule, *_: Any) -> None:
         self._step(trainer.fit_loop.epoch_loop.total_batch_idx + 1, trainer.progress_bar_metrics)

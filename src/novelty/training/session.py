@@ -31,15 +31,15 @@ def run_composed(cfg: DictConfig, choices: dict[str, str], overrides: list[str],
     plan = make_plan(cfg, {name: choices[name] for name in ("method", "data")})
     command = "python -m novelty.run " + shlex.join(override.removeprefix("++") for override in overrides)
     done = plan.record.state() == "done"
-    if not done or alone:
-        _announce(plan, overrides, console, alone, done)
-    record = run_cell(plan, command.strip(), console)
+    if alone:
+        _announce(plan, overrides, console, done)
+    record = run_cell(plan, command.strip(), console, "" if alone else plan.title)
     _show(plan, record, console, alone)
     return float(record["metrics"][record["primary"]]["auroc"])
 
 
-def _announce(plan: Plan, overrides: list[str], console: Console, alone: bool, done: bool) -> None:
-    if alone and plan.first_of:
+def _announce(plan: Plan, overrides: list[str], console: Console, done: bool) -> None:
+    if plan.first_of:
         rest = shlex.join(["python", "-m", "novelty.run", "-m", *(o.removeprefix("++") for o in overrides)])
         console.print(
             f"No normal class was named, so the first of {len(plan.first_of)} runs, {plan.normal[0]}. "
@@ -104,4 +104,3 @@ def _show(plan: Plan, record: dict[str, Any], console: Console, alone: bool) -> 
         f"scored in {_duration(timings['score_seconds'])}; data copy: {copy}."
     )
     console.print(f"Record: {plan.record.result}", soft_wrap=True)
-

@@ -42,7 +42,7 @@ def expand(combinations: Sequence[Sequence[str]], seeds: int | None) -> list[lis
 
 
 def _table_cells(name: str, typed: list[str], seeds: int | None) -> list[tuple[str, ...]]:
-    """The cells of a table that ``typed`` leaves: a key that the table sets narrows it, any other is added to each cell."""
+    """The cells that ``typed`` leaves of a table: a key that the table sets narrows it, any other is added to each."""
     table = load_table(name)
     cells = [replace(cell, fixed=tuple(open_overrides(cell.fixed))) for cell in table.cells()]
     first_seeds = {row.name: row.seeds[:seeds] for row in table.rows}
@@ -54,9 +54,12 @@ def _table_cells(name: str, typed: list[str], seeds: int | None) -> list[tuple[s
     for override in narrowing:
         kept = [cell for cell in cells if any(_same(override, o) for o in cell.overrides)]
         if not kept:
-            values = dict.fromkeys(_value(o) for cell in cells for o in cell.overrides if group_of(o) == group_of(override))
+            values = dict.fromkeys(
+                _value(o) for cell in cells for o in cell.overrides if group_of(o) == group_of(override)
+            )
             raise NoveltyError(
-                f"No cell of {name} has {override.lstrip('+')}; there {group_of(override)} is one of {', '.join(values)}."
+                f"No cell of {name} has {override.lstrip('+')}; "
+                f"there {group_of(override)} is one of {', '.join(values)}."
             )
         cells = kept
     if not any(group_of(o) == "keep" for o in added):
@@ -101,5 +104,3 @@ def report_plans(planned: Sequence[PlannedCell], detailed: bool) -> None:
         console.print(grid)
     states = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state])
     console.print(f"{len(planned)} cells: {states}.")
-
-

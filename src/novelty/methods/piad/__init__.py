@@ -7,7 +7,7 @@ Marks below: [P] the paper, [S] its supplement, [C] the authors' later code, [D]
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,9 @@ from novelty.scores import Scores
 
 __all__ = ["PIAD"]
 
+_IMAGENET = WeightsFile("imagenet")
+_AUTO = WeightsFile("auto")
+
 DIVERGED = 1e6
 """Training stops where a loss exceeds this [C]."""
 
@@ -39,7 +42,7 @@ class PIAD(Method):
     dx_extra_block:   the fourth row of D_X in Table 1, as a Pre-act Block [D, ambiguity A1].
     reconstruction:   rel_perc_l1 [P eq. 3-4], or the ablation's perc_l1, perc (eq. 2), mse.
     weight_policy:    gamma from gradient norms [P Alg. 2-3], or fixed to ``gamma`` for both networks.
-    gamma:            the fixed weight of the reconstruction loss [D: 1, 10, 100 for the ablation's hand-chosen baseline].
+    gamma:            the fixed weight of the reconstruction loss [D: 1, 10, 100 for the ablation's baseline].
     weight_every:     iterations between updates of gamma, the first before iteration 0 [P Alg. 1; n_weight from S].
     weight_alpha:     exponential smoothing of gradient norms [C].
     weight_last:      entries of the smoothed histories that count [C].
@@ -81,8 +84,8 @@ class PIAD(Method):
         drift_weight: float = 1e-3,
         drift_on: Literal["real", "both"] = "both",
         backbone: Backbone = "vgg19",
-        weights: WeightsFile = WeightsFile("imagenet"),
-        statistics: WeightsFile = WeightsFile("auto"),
+        weights: WeightsFile = _IMAGENET,
+        statistics: WeightsFile = _AUTO,
     ) -> None:
         schedule = Schedule(batch_size, iterations=iterations, batches_per_step=critic_rounds + 1, drop_last=True)
         super().__init__(info, schedule)
@@ -91,7 +94,7 @@ class PIAD(Method):
             if value <= 0:
                 raise NoveltyError(f"method.{name} is {value}: it must be above 0.")
         self.primary = reconstruction
-        self.maps = reconstruction == "mse"  # type: ignore[misc]
+        self.maps = reconstruction == "mse"
         self.critic_rounds = critic_rounds
         self.weight_policy = weight_policy
         self.weight_every = weight_every
@@ -116,7 +119,9 @@ class PIAD(Method):
         if kind == "mse":
             return ReconstructionLoss(kind)
         if self.info.image_size < 8:
-            raise NoveltyError(f"relu4_2 has nothing to see in {self.info.image_size} pixels: set data.image_size to 8 or more.")
+            raise NoveltyError(
+                f"relu4_2 sees nothing in {self.info.image_size} pixels: set data.image_size to 8 or more."
+            )
         trunk = load_trunk(backbone, weights)
         self._provenance = {"backbone": f"{backbone} {trunk.source}", "weights_sha256": trunk.digest}
         if kind == "perc":
@@ -144,7 +149,7 @@ class PIAD(Method):
     def training_step(self, batch: Tensor, batch_idx: int) -> None:
         """One iteration: images (n, C, S, S) in [0, 1] hold a mini-batch for every critic round and one for G and E."""
         *rounds, real = (batch * 2 - 1).chunk(self.critic_rounds + 1)
-        critic_optimizer, optimizer = self.optimizers()  # type: ignore[misc, union-attr]
+        critic_optimizer, optimizer = cast(list[Any], self.optimizers())
 
         image_loss, code_loss = self._critic_steps(rounds, critic_optimizer)
 
@@ -186,7 +191,7 @@ class PIAD(Method):
             fakes, codes = self.image_generator(noise), self.encoder(images).float()
         sizes = [len(real) for real in rounds]
         for real, fake, prior, code in zip(
-            rounds, fakes.split(sizes), noise.split(sizes), codes.split(sizes), strict=True
+            rounds, torch.split(fakes, sizes), torch.split(noise, sizes), torch.split(codes, sizes), strict=True
         ):
             image_loss = self._critic_loss(self.image_critic, real, fake)
             code_loss = self._critic_loss(self.code_critic, prior, code)
@@ -203,7 +208,7 @@ class PIAD(Method):
         """L_rec, L_adv(G), L_adv(E), scalars; what L_rec sends to E is multiplied by ``balance``."""
         codes = self.encoder(real).float()
         images = self.image_generator(torch.cat([scale_gradient(codes, balance), noise]))
-        reconstructions, fakes = images.split([len(codes), len(noise)])
+        reconstructions, fakes = torch.split(images, [len(codes), len(noise)])
         return (
             self.reconstruction_loss(real, reconstructions).mean(),
             -self.image_critic(fakes).float().mean(),
@@ -225,7 +230,7 @@ class PIAD(Method):
     def _learn(self, optimizer: Any, loss: Tensor) -> None:
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         optimizer.zero_grad()
-        loss.backward(inputs=parameters)  # the other networks collect, and compute, nothing
+        torch.autograd.backward(loss, inputs=parameters)  # the other networks collect, and compute, nothing
         average_over_processes([p.grad for p in parameters if p.grad is not None])
         optimizer.step()
 

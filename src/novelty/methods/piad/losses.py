@@ -12,7 +12,7 @@ from novelty.nn.backbones import Statistics, VGGTrunk, normalise
 Kind = Literal["rel_perc_l1", "perc_l1", "perc", "mse"]
 
 GUARD = 1e-8
-"""Added to the denominator of eq. 4, where neither the paper nor the authors' code has anything [fact sheet: decision]."""
+"""Added to the denominator of eq. 4, where neither the paper nor the authors' code has anything [decision]."""
 
 
 def squared_error(x: Tensor, y: Tensor) -> Tensor:

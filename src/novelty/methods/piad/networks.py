@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
@@ -55,7 +56,7 @@ REPO = Plan((256, 1), (256, 256, 128, 64), (64, 128, 256, 256), (32, 64, 128, 12
 
 
 class Critic(nn.Module):
-    """How real samples look: (B, ...) -> (B,). ``parts``: equal parts of the batch that are strangers to one another."""
+    """How real samples look: (B, ...) -> (B,). ``parts``: equal parts of the batch, judged without one another."""
 
     def __init__(self, body: nn.Module, head: nn.Module, stdev: bool) -> None:
         super().__init__()
@@ -65,7 +66,7 @@ class Critic(nn.Module):
 
     def forward(self, x: Tensor, parts: int = 1) -> Tensor:
         h = self.body(x)
-        return self.head(minibatch_stdev(h, parts) if self.stdev else h).flatten()  # type: ignore[no-any-return]
+        return self.head(minibatch_stdev(h, parts) if self.stdev else h).flatten()
 
 
 class Networks(NamedTuple):
@@ -125,7 +126,7 @@ def _fit(widths: tuple[int, ...], levels: int) -> tuple[int, ...]:
 
 
 def _pairs(widths: tuple[int, ...]) -> list[tuple[int, int]]:
-    return list(zip(widths[:-1], widths[1:], strict=True))
+    return list(pairwise(widths))
 
 
 def _generator(channels: int, plan: Plan, levels: int, variant: Variant) -> nn.Sequential:
@@ -168,5 +169,6 @@ def _image_critic(channels: int, plan: Plan, levels: int, variant: Variant, extr
 
 def _code_critic(plan: Plan) -> Critic:
     size, wide = plan.code[0] * plan.code[1] ** 2, plan.dense
-    layers = (nn.Linear(size, wide), nn.LeakyReLU(SLOPE), nn.Linear(wide, wide), nn.LeakyReLU(SLOPE), nn.Linear(wide, 1))
-    return Critic(nn.Flatten(), nn.Sequential(*layers), stdev=False)
+    act = nn.LeakyReLU(SLOPE)
+    head = nn.Sequential(nn.Linear(size, wide), act, nn.Linear(wide, wide), act, nn.Linear(wide, 1))
+    return Critic(nn.Flatten(), head, stdev=False)

@@ -1,4 +1,4 @@
-"""Gradient-normalising weights: how much the reconstruction loss counts beside the adversarial one (PIAD 3.3, Alg. 2-3)."""
+"""Gradient-normalising weights: how much reconstruction counts beside the adversarial loss (PIAD 3.3, Alg. 2-3)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def relative_weight(
     reduce: Reduce = "mean",
     cut: Cut = "paper",
 ) -> float:
-    """gamma of one network: smoothed gradient norm of the adversarial loss over that of the reconstruction loss (Alg. 3).
+    """gamma of one network (Alg. 3): smoothed gradient norms of the adversarial over those of the reconstruction loss.
 
     adversarial, reconstruction: (updates, layers) float64 histories of norms.  last: entries that count.
     cut: to the last entries after smoothing all (paper) or before (repo).  reduce: mean over entries, then over layers
@@ -58,7 +58,7 @@ class GradientWeight(nn.Module):
         self.history = torch.zeros(0, 2, 0, dtype=torch.float64, device="cpu")
 
     def update(self, adversarial: Sequence[Tensor], reconstruction: Sequence[Tensor]) -> None:
-        """One entry more: gradients of both losses with respect to each weight tensor, in a fixed order. Waits for the device."""
+        """One entry more: gradients of both losses by each weight tensor, in a fixed order. Waits for the device."""
         norms = torch.stack([torch.linalg.vector_norm(g.float()) for g in (*adversarial, *reconstruction)])
         entry = norms.double().cpu().view(1, 2, -1)
         self.history = entry if not len(self.history) else torch.cat([self.history, entry])
