@@ -21,9 +21,7 @@ def options(group: str) -> list[str]:
 
 def plan(*overrides: str) -> Plan:
     """A checked cell, nothing run."""
-    cfg = compose_cell(open_overrides([*SMALL, *overrides]))
-    choices = cfg.hydra.runtime.choices
-    return make_plan(cfg, {"method": choices["method"], "data": choices["data"]})
+    return make_plan(*compose_cell(open_overrides([*SMALL, *overrides])))
 
 
 def run(*overrides: str) -> dict[str, Any]:

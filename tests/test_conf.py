@@ -21,7 +21,7 @@ OFFLINE = ("weights", "random")
 
 @pytest.mark.parametrize(("group", "name"), [(g, n) for g in GROUPS for n in options(g)])
 def test_every_option_composes_and_checks(group: str, name: str) -> None:
-    config = check(compose_cell([f"{group}={name}"]))
+    config = check(compose_cell([f"{group}={name}"]).cfg)
     assert config["method"]["_target_"]
 
 
@@ -29,15 +29,15 @@ def test_every_option_composes_and_checks(group: str, name: str) -> None:
 def test_every_recipe_belongs_to_a_method_and_a_data_set_and_checks(name: str) -> None:
     pairs = {f"{m}_{d}": (m, d) for m in options("method") for d in options("data")}
     method, data = pairs[name]
-    cfg = compose_cell([f"method={method}", f"data={data}"])
-    assert cfg.hydra.runtime.choices["recipe"] == name
+    cfg, choices = compose_cell([f"method={method}", f"data={data}"])
+    assert choices["recipe"] == name
     check(cfg)
 
 
 @pytest.mark.parametrize("data", options("data"))
 @pytest.mark.parametrize("method", options("method"))
 def test_every_method_builds_for_every_data_shape(method: str, data: str) -> None:
-    config = check(compose_cell([f"method={method}", f"data={data}"]))
+    config = check(compose_cell([f"method={method}", f"data={data}"]).cfg)
     size, channels = config["data"]["image_size"], config["data"]["channels"]
     if OFFLINE[0] in config["method"]:
         config["method"][OFFLINE[0]] = OFFLINE[1]
@@ -59,9 +59,9 @@ def test_every_table_expands_into_cells_that_compose(name: str) -> None:
     assert {row.name for row in table.rows} <= printed
     assert {column.name for column in table.columns} == set(map(str, table.printed["columns"]))
     for cell in cells:
-        check(compose_cell(open_overrides(cell.overrides)))
+        check(compose_cell(open_overrides(cell.overrides)).cfg)
 
 
 def test_a_configuration_is_the_same_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert check(compose_cell(["method=autoencoder"]))["method"]["_target_"].endswith("Autoencoder")
+    assert check(compose_cell(["method=autoencoder"]).cfg)["method"]["_target_"].endswith("Autoencoder")

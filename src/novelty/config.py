@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
@@ -130,7 +130,7 @@ def _scale(length: float, *, _root_: DictConfig) -> int:
 
 
 def register() -> None:
-    """The root schema and the resolver ``${scale:n}``, a published length times the budget; call it before composing."""
+    """The root schema and the resolver ``${scale:n}``, a published length times the budget; first of all."""
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="schema", node=Root)
@@ -151,8 +151,15 @@ def group_of(override: str) -> str:
     return override.lstrip("+~").split("=", 1)[0].split("@", 1)[0]
 
 
+class Composed(NamedTuple):
+    """A cell's configuration, and the names of the configs chosen for it: {"method": "piad", "data": "mnist", ...}."""
+
+    cfg: DictConfig
+    choices: dict[str, str]
+
+
 @lru_cache(maxsize=256)
-def _compose(overrides: tuple[str, ...]) -> DictConfig:
+def _compose(overrides: tuple[str, ...]) -> Composed:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
@@ -161,23 +168,26 @@ def _compose(overrides: tuple[str, ...]) -> DictConfig:
     try:
         GlobalHydra.instance().clear()
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return compose("config", list(overrides), return_hydra_config=True)
+            cfg = compose("config", list(overrides), return_hydra_config=True)
+            choices = {str(group): str(name) for group, name in cfg.hydra.runtime.choices.items()}
+            return Composed(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]), choices)
     finally:
         GlobalHydra.instance().hydra = state
 
 
-def compose_cell(overrides: Sequence[str]) -> DictConfig:
+def compose_cell(overrides: Sequence[str]) -> Composed:
     """The configuration of one cell. Choices of groups are composed once and kept; plain values are set on a copy.
 
     Takes simple overrides only (no sweeps, no deletions); a milliseconds affair after the first of each combination.
     """
     choices = tuple(o for o in overrides if (conf_dir() / group_of(o)).is_dir() or o.startswith("~"))
-    cfg = _compose(choices).copy()
+    composed = _compose(choices)
+    cfg = composed.cfg.copy()
     for override in overrides:
         if override not in choices:
             key, value = override.lstrip("+").split("=", 1)
             OmegaConf.update(cfg, key, _value(value), force_add=True)
-    return cfg
+    return composed._replace(cfg=cfg)
 
 
 def _value(text: str) -> Any:
@@ -220,7 +230,7 @@ def explain(error: Exception, typed: Sequence[str]) -> NoveltyError | Exception:
     if found := re.search(r"Could not override '([\w.@/]+)'|Key '([\w.@/]+)' is not in", text):
         key = found.group(1) or found.group(2)
         parent, _, name = key.rpartition(".")
-        node = OmegaConf.select(_compose(()), parent) if parent else OmegaConf.structured(Root)
+        node = OmegaConf.select(_compose(()).cfg, parent) if parent else OmegaConf.structured(Root)
         if OmegaConf.is_dict(node):
             options = [str(option) for option in node]
             return NoveltyError(

@@ -209,7 +209,7 @@ def test_names_win_over_indices_and_spelling_is_free():
     ("given", "words"),
     [
         ("automobil", ["automobil;", "did you mean automobile?", "airplane, automobile, bird"]),
-        (3, ["no class 3;", "0 to 2"]),
+        (3, ["no class 3.", "0 to 2"]),
         (-1, ["no class -1"]),
         (1.0, ["no class 1.0"]),
         (False, ["truth value", "quotes"]),

@@ -54,7 +54,7 @@ def info(arguments: list[str]) -> None:
         grid.add_column(heading)
     root = None
     for name in [wanted] if wanted else known:
-        cfg = compose_cell([f"data={name}"])
+        cfg = compose_cell([f"data={name}"]).cfg
         root = Path(cfg.paths.data).expanduser()
         node = bind(dict(cfg.data.source), "data.source", Source)
         if "download" in node:
@@ -93,7 +93,7 @@ def stats(arguments: list[str]) -> None:
     out = Path(chosen["out"]).expanduser()
     if not out.parent.is_dir():
         raise NoveltyError(f"out={out} cannot be written: there is no folder {out.parent}.")
-    torch.hub.set_dir(Path(compose_cell([]).paths.weights).expanduser())
+    torch.hub.set_dir(Path(compose_cell([]).cfg.paths.weights).expanduser())
     trunk = load_trunk(chosen["backbone"], chosen["weights"])  # type: ignore[arg-type]
     found = feature_statistics(trunk, _batches(folder, int(chosen["size"])))
     found = found._replace(source=f"{found.source} of {folder.name} at {chosen['size']} px")

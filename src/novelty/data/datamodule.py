@@ -128,12 +128,7 @@ class NoveltyData(LightningDataModule):
         self._pixels = images.pixels
         self._train: Tensor | None = None
         self.schedule: Schedule | None = None
-        self.info = DataInfo(
-            channels=images.pixels.shape[1],
-            image_size=images.pixels.shape[-1],
-            train_size=len(split.train),
-            traits=images.traits,
-        )
+        self.info = data_info(images, split)
 
     def _place(self) -> tuple[int, int, torch.device]:
         trainer = self.trainer
@@ -165,6 +160,11 @@ class NoveltyData(LightningDataModule):
         device = self._place()[2]
         for pixels in torch.split(self._training_pixels(device), self.score_batch):
             yield to_float(pixels, self.channels_last)
+
+
+def data_info(images: Images, split: Split) -> DataInfo:
+    """What a method is told of its data."""
+    return DataInfo(images.pixels.shape[1], images.pixels.shape[-1], len(split.train), images.traits)
 
 
 def _to_device(pixels: Tensor, device: torch.device) -> Tensor:

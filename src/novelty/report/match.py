@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from novelty.config import compose_cell, open_overrides
 from novelty.tables import Cell, Table
@@ -56,14 +56,14 @@ class Conditions:
 
 def fill(table: Table, records: Iterable[Record]) -> dict[tuple[str, str], dict[Conditions, list[tuple[Cell, Record]]]]:
     """(row, column) -> conditions -> the records that fill it, one per cell (the newest where several do)."""
-    index: dict[tuple[str, str, int], list[Record]] = defaultdict(list)
+    index: dict[tuple, list[Record]] = defaultdict(list)
     for record in records:
-        index[record["choices"]["method"], record["choices"]["data"], record["seed"]].append(record)
+        choices = record["choices"]
+        index[choices["method"], choices["data"], record["seed"], tuple(record["normal"])].append(record)
     found: dict[tuple[str, str], dict[Conditions, dict[Cell, Record]]] = defaultdict(lambda: defaultdict(dict))
     for cell in table.cells():
-        cfg = compose_cell(open_overrides(cell.overrides))
-        choices = cfg.hydra.runtime.choices
-        for record in index[choices["method"], choices["data"], cell.seed]:
+        cfg, choices = compose_cell(open_overrides(cell.overrides))
+        for record in index[choices["method"], choices["data"], cell.seed, _names(cfg.protocol.normal)]:
             if _is(record, _expected(cfg, record["config"]["budget"])):
                 place = found[cell.row, cell.column][Conditions.of(record)]
                 place[cell] = max(place.get(cell, record), record, key=lambda r: r["environment"]["time"])
@@ -72,18 +72,21 @@ def fill(table: Table, records: Iterable[Record]) -> dict[tuple[str, str], dict[
 
 def _expected(cfg: DictConfig, budget: Node) -> Node:
     """The composed cell as plain containers, its lengths those of ``budget``."""
-    cfg = cfg.copy()
-    OmegaConf.update(cfg, "budget", budget, merge=False, force_add=True)
+    for name, value in budget.items():
+        OmegaConf.update(cfg, f"budget.{name}", value)
     nodes = OmegaConf.masked_copy(cfg, ["method", "protocol", "evaluation", "data", "budget"])
     return OmegaConf.to_container(nodes, resolve=True)  # type: ignore[return-value]
+
+
+def _names(normal: Any) -> tuple[str, ...]:
+    return tuple(str(name) for name in normal) if isinstance(normal, (list, ListConfig)) else (str(normal),)
 
 
 def _is(record: Record, expected: Node) -> bool:
     config, defaults = record["config"], record["defaults"]
     if config["data"]["image_size"] != expected["data"]["image_size"]:
         return False
-    normal = expected["protocol"].get("normal")
-    expected["protocol"]["normal"] = [str(n) for n in normal] if isinstance(normal, list) else [str(normal)]
+    expected["protocol"]["normal"] = record["normal"]  # compared by name before
     return all(_node_is(config[name], expected[name], defaults[name]) for name in ("method", "protocol", "evaluation"))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table as Grid
+from rich.text import Text
 
 from novelty.report.compare import Line, Measured, class_mean, verdict
 from novelty.tables import Row, Table
@@ -22,15 +23,16 @@ def rows_of(table: Table, found: Sequence[Line]) -> list[list[str]]:
     unit = float(table.printed["unit_max"])
     digits = 3 if unit == 1 else 1
     own = {row.name: row for row in table.rows}
-    out = [["row", "", *columns, MEAN, "conditions"]]
+    out = [["", *columns, MEAN, "footnote"]]
     for printed in table.printed["rows"]:
         values = _printed_values(table, printed)
         mean = printed["mean"]
         texts = [_text(v, digits) for v in values.values()] + [_text(mean, digits)]
-        out.append([printed["printed"], "paper", *texts, "" if printed["method"] in own else "not run: not built yet"])
         mine = [line for line in found if line.row.name == printed["method"]]
-        if printed["method"] in own and not mine:
-            out.append(["", "ours", *["-"] * (len(columns) + 1), "not run"])
+        built = printed["method"] in own
+        out.append(
+            [printed["printed"], *texts, "" if mine else "not run" if built else "not run: no such method here yet"]
+        )
         for line in mine:
             out += _ours(line, columns, values, mean, unit, digits)
     return out
@@ -49,7 +51,7 @@ def _ours(
     seeds = sorted({cell.seeds for cell in cells if cell})
     count = f"n={seeds[0]}" if len(seeds) == 1 else f"n={seeds[0]}-{seeds[-1]}"
     values = [_measured(cell, unit, digits) for cell in cells] + [_text(ours and ours * unit, digits)]
-    result = [["", "ours", *values, f"{count}; {line.conditions.describe()}"]]
+    result = [["  ours", *values, f"{count}; {line.conditions.describe()}"]]
     differences, verdicts = [], []
     for name, cell in zip(columns, cells, strict=True):
         value = printed[name]
@@ -59,7 +61,7 @@ def _ours(
     total = f"{ours * unit - mean:+.{digits}f}" if ours is not None and mean is not None else ""
     counted = {v: verdicts.count(v) for v in dict.fromkeys(verdicts) if v}
     words = ", ".join(f"{n} {v}" for v, n in counted.items()) + (f" ({line.reason})" if line.reason else "")
-    return [*result, ["", "difference", *differences, total, words]]
+    return [*result, ["  difference", *differences, total, words]]
 
 
 def _text(value: float | None, digits: int) -> str:
@@ -82,18 +84,23 @@ def notes_of(table: Table, rows: Sequence[Row], bad: Sequence[dict[str, Any]]) -
 
 
 def to_terminal(console: Console, table: Table, rows: list[list[str]], notes: Sequence[str]) -> None:
-    """The table as the terminal's width allows it."""
+    """The table, its last column as numbered footnotes; wider than the terminal rather than cut."""
     grid = Grid(title=f"{table.name}: {table.printed['title']}", title_justify="left", box=None, pad_edge=False)
-    for i, heading in enumerate(rows[0]):
-        grid.add_column(
-            heading, justify="left" if i in (0, 1, len(rows[0]) - 1) else "right", no_wrap=1 < i < len(rows[0]) - 1
-        )
-    for row in rows[1:]:
-        style = {"paper": "bold", "difference": "dim"}.get(row[1])
-        grid.add_row(*row, style=style)
-    console.print(grid)
+    footnotes: dict[str, int] = {}
+    for i, heading in enumerate(rows[0][:-1]):
+        grid.add_column(heading, justify="right" if i else "left", no_wrap=True)
+    for label, *values, footnote in rows[1:]:
+        mark = f" [{footnotes.setdefault(footnote, len(footnotes) + 1)}]" if footnote else ""
+        style = None if label.startswith("  ours") else "dim" if label.startswith("  ") else "bold"
+        grid.add_row(Text(label + mark), *values, style=style)
+    wide = Console(
+        file=console.file, highlight=False, width=max(console.width, Console(width=1000).measure(grid).maximum)
+    )
+    wide.print(grid)
+    for footnote, number in footnotes.items():
+        console.print(Text(f"[{number}] {footnote}", style="dim"))
     for note in notes:
-        console.print(f"[dim]{note}[/]")
+        console.print(Text(note, style="dim"))
 
 
 def to_markdown(table: Table, rows: list[list[str]], notes: Sequence[str]) -> str:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from omegaconf import DictConfig
 
 from novelty.check import Node, build, check, defaults, parameters, target
 from novelty.data.cache import load
+from novelty.data.datamodule import data_info
 from novelty.data.protocols import Split, cap
 from novelty.data.source import Images
 from novelty.errors import NoveltyError
@@ -42,7 +44,7 @@ class Plan:
 
     @property
     def defaults(self) -> Node:
-        """What constructors assume where the configuration is silent: a report compares cells without importing them."""
+        """What constructors assume where the configuration is silent: reports compare cells without importing them."""
         config = self.config
         nodes = {"method": config["method"], "protocol": config["protocol"], "evaluation": config["evaluation"]}
         return {name: defaults(node) for name, node in nodes.items()}
@@ -69,6 +71,8 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
     normal = tuple(images.classes[i] for i in indices)
     split = cap(protocol.split(images.labels, images.test, images.classes), budget["max_train"], budget["max_test"])
     config["protocol"]["normal"] = list(normal)
+    with torch.device("meta"):  # what a constructor refuses is refused here, before anything is written
+        build(config["method"], info=data_info(images, split))
 
     training_method, scoring, weights = _method_payload(config["method"])
     test_only = {name: config["protocol"][name] for name in sorted(protocol.test_only)}
@@ -92,7 +96,8 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
     evaluation_key = key({"scoring": scoring_key, "evaluation": config["evaluation"], "metrics": metrics.VERSION})
     runs = Path(paths["runs"]).expanduser()
     record = Record(runs, choices["method"], choices["data"], training_key, scoring_key, evaluation_key)
-    return Plan(config, choices, images, split, normal, first_of, weights, record)
+    chosen = {name: choices[name] for name in ("method", "data", "protocol", "budget")}
+    return Plan(config, chosen, images, split, normal, first_of, weights, record)
 
 
 def processes(hardware: Node) -> int:

@@ -28,7 +28,7 @@ COLUMNS = {
 def run_composed(cfg: DictConfig, choices: dict[str, str], overrides: list[str], alone: bool) -> float:
     """Plan, run and show one cell. ``alone``: not one of a sweep, so there is room for a panel."""
     console = Console(highlight=False)
-    plan = make_plan(cfg, {name: choices[name] for name in ("method", "data")})
+    plan = make_plan(cfg, choices)
     command = "python -m novelty.run " + shlex.join(override.removeprefix("++") for override in overrides)
     done = plan.record.state() == "done"
     if alone:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table as Grid
 
@@ -81,10 +80,7 @@ def plan_all(cells: Sequence[list[str]]) -> list[PlannedCell]:
     for overrides in cells:
         title = " ".join(o.lstrip("+") for o in overrides)
         try:
-            cfg = compose_cell(overrides)
-            choices = OmegaConf.to_container(cfg.hydra.runtime.choices)
-            assert isinstance(choices, dict)
-            plan = make_plan(cfg, {name: str(choices[name]) for name in ("method", "data")})
+            plan = make_plan(*compose_cell(overrides))
             planned.append(PlannedCell(overrides, plan.title, plan.record.state()))
         except NoveltyError as error:
             planned.append(PlannedCell(overrides, title, "impossible", str(error)))

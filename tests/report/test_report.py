@@ -1,0 +1,165 @@
+"""Printed against measured: what is pooled, what is compared, and what is said of it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from novelty.check import check, defaults
+from novelty.config import compose_cell, open_overrides
+from novelty.report import compare, render
+from novelty.report.__main__ import _main
+from novelty.report.match import fill
+from novelty.tables import Table, load_table
+
+NAME = "piad/table2_mnist"
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    return load_table(NAME)
+
+
+def record(overrides: list[str], auroc: float, **changes: Any) -> dict[str, Any]:
+    """A record as a run leaves it; ``changes`` replace dotted keys."""
+    cfg, choices = compose_cell(open_overrides(overrides))
+    config = check(cfg)
+    config["protocol"]["normal"] = [str(cfg.protocol.normal)]
+    content = {
+        "schema": 1,
+        "choices": {"method": choices["method"], "data": choices["data"]},
+        "config": config,
+        "defaults": {name: defaults(config[name]) for name in ("method", "protocol", "evaluation")},
+        "seed": config["seed"],
+        "normal": config["protocol"]["normal"],
+        "primary": "x",
+        "metrics": {"x": {"auroc": auroc}},
+        "data": {"copy": "original", "digest": "d"},
+        "weights": {},
+        "provenance": {"backbone": "vgg19 imagenet"} if choices["method"] == "piad" else {},
+        "environment": {"time": "2026-01-01T00:00:00+00:00", "commit": "c"},
+    }
+    content = copy.deepcopy(content)
+    for key, value in changes.items():
+        *parents, last = key.split("__")
+        place: Any = content
+        for parent in parents:
+            place = place[parent]
+        place[last] = value
+    return content
+
+
+def whole_row(table: Table, row: str, auroc: float = 0.9, **changes: Any) -> list[dict[str, Any]]:
+    return [
+        record(cell.overrides, auroc + 0.01 * cell.seed, **changes) for cell in table.cells() if cell.row == row
+    ]
+
+
+def found(table: Table, records: list[dict[str, Any]]) -> list[compare.Line]:
+    return compare.lines(table, fill(table, records))
+
+
+def test_seeds_are_pooled_into_mean_spread_and_interval(table: Table) -> None:
+    (line,) = found(table, whole_row(table, "piad"))
+    cell = line.cells["3"]
+    assert cell.seeds == 3
+    assert cell.mean == pytest.approx(0.91)
+    assert cell.std == pytest.approx(0.01)
+    assert cell.interval is not None
+    # t(0.975, 2) = 4.30265; half width 4.30265 * 0.01 / sqrt(3)
+    assert cell.interval[1] - cell.mean == pytest.approx(0.0248414, abs=1e-6)
+    assert compare.class_mean(line, [c.name for c in table.columns]) == pytest.approx(0.91)
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"), [(0.91, "reproduced"), (0.93, "reproduced"), (0.94, "worse"), (0.88, "better"), (None, None)]
+)
+def test_verdicts(table: Table, printed: float | None, expected: str | None) -> None:
+    (line,) = found(table, whole_row(table, "piad"))
+    assert compare.verdict(line.row, line, line.cells["3"], printed) == expected
+
+
+def test_too_few_seeds_give_no_verdict_but_for_deterministic_methods(table: Table) -> None:
+    one = [r for r in whole_row(table, "piad", 0.985) if r["seed"] == 0]
+    (line,) = found(table, one)
+    assert compare.verdict(line.row, line, line.cells["3"], 0.981) == "incomplete"
+    (line,) = found(table, whole_row(table, "ocsvm", 0.95))
+    assert compare.verdict(line.row, line, line.cells["3"], 0.95) == "reproduced"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config__budget__scale": 0.5, "config__method__iterations": 25_000},
+        {"config__budget__max_train": 256},
+        {"data__copy": "JPEG class folders"},
+        {"data__digest": "other"},
+        {"provenance": {"backbone": "vgg16 edges"}},
+        {"weights": {"weights": "sha256:1"}},
+        {"config__hardware__precision": "bf16-mixed"},
+    ],
+)
+def test_records_under_other_conditions_are_never_pooled(table: Table, changes: dict[str, Any]) -> None:
+    both = found(table, [*whole_row(table, "piad"), *whole_row(table, "piad", 0.5, **changes)])
+    assert len(both) == 2
+    assert sorted(round(line.cells["3"].mean, 2) for line in both) == [0.51, 0.91]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"config__budget__scale": 0.5, "config__method__iterations": 25_000}, "budget"),
+        ({"data__copy": "JPEG class folders"}, "data: JPEG class folders"),
+        ({"provenance": {"backbone": "vgg16 edges"}}, "vgg16 edges in place of vgg19 imagenet"),
+    ],
+)
+def test_what_cannot_be_compared_says_why(table: Table, changes: dict[str, Any], reason: str) -> None:
+    (line,) = found(table, whole_row(table, "piad", **changes))
+    assert reason in line.reason
+    assert compare.verdict(line.row, line, line.cells["3"], 0.91) == "not comparable"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"config__method__critic_rounds": 3}, {"config__protocol__train_fraction": 0.5}, {"config__data__image_size": 64}],
+)
+def test_a_record_of_another_cell_fills_none(table: Table, changes: dict[str, Any]) -> None:
+    assert found(table, whole_row(table, "piad", **changes)) == []
+
+
+def test_the_newest_of_two_equal_cells_counts(table: Table) -> None:
+    newer = whole_row(table, "ocsvm", 0.7, environment={"time": "2026-02-01T00:00:00+00:00"})
+    (line,) = found(table, [*newer, *whole_row(table, "ocsvm", 0.9)])
+    assert line.cells["0"].mean == pytest.approx(0.7)
+
+
+def test_every_printed_row_is_shown_and_what_is_not_run_says_so(table: Table) -> None:
+    rows = render.rows_of(table, found(table, whole_row(table, "kde", 0.95)))
+    text = {row[0]: row for row in rows}
+    assert text["KDE"][1:3] == ["0.885", "0.996"]
+    assert text["PIAD (our)"][-1] == "not run"
+    assert text["ADGAN"][-1] == "not run: no such method here yet"
+    assert text["ALAD"][1] == "-"
+    assert sum(row[0] == "  ours" for row in rows) == 1
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "csv"])
+def test_the_door_reads_records_and_names_broken_ones(
+    form: str, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i, content in enumerate(whole_row(table, "kde", 0.95)):
+        path = tmp_path / "kde" / "mnist" / str(i) / "e" / "result.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(content))
+    path.write_text("{ half")
+    monkeypatch.setattr("sys.argv", ["report", f"table={NAME}", f"runs={tmp_path}", f"format={form}"])
+    _main()
+    printed = capsys.readouterr().out
+    assert "0.950" in printed
+    assert "0.885" in printed
+    if form != "csv":
+        assert "unreadable" in printed
