@@ -1,4 +1,4 @@
-"""One cell of every row of every table, from the command line's overrides to the line of a report, at smoke on fakes."""
+"""One cell of every row of every table, from the overrides to the line of a report, at smoke on fake data."""
 
 from __future__ import annotations
 
@@ -40,4 +40,3 @@ def test_a_cell_of_every_row_runs_and_finds_its_place(
         (line,) = lines(table, fill(table, read_all(runs)))
         assert line.row.name == row
         assert "budget smoke" in line.reason
-

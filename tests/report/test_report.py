@@ -54,9 +54,7 @@ def record(overrides: list[str], auroc: float, **changes: Any) -> dict[str, Any]
 
 
 def whole_row(table: Table, row: str, auroc: float = 0.9, **changes: Any) -> list[dict[str, Any]]:
-    return [
-        record(cell.overrides, auroc + 0.01 * cell.seed, **changes) for cell in table.cells() if cell.row == row
-    ]
+    return [record(cell.overrides, auroc + 0.01 * cell.seed, **changes) for cell in table.cells() if cell.row == row]
 
 
 def found(table: Table, records: list[dict[str, Any]]) -> list[compare.Line]:
@@ -76,7 +74,8 @@ def test_seeds_are_pooled_into_mean_spread_and_interval(table: Table) -> None:
 
 
 @pytest.mark.parametrize(
-    ("printed", "expected"), [(0.91, "reproduced"), (0.93, "reproduced"), (0.94, "worse"), (0.88, "better"), (None, None)]
+    ("printed", "expected"),
+    [(0.91, "reproduced"), (0.93, "reproduced"), (0.94, "worse"), (0.88, "better"), (None, None)],
 )
 def test_verdicts(table: Table, printed: float | None, expected: str | None) -> None:
     (line,) = found(table, whole_row(table, "piad"))

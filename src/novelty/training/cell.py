@@ -10,11 +10,13 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.loggers import Logger
 from omegaconf import OmegaConf
 from rich.console import Console
 
@@ -26,7 +28,7 @@ from novelty.results.environment import environment
 from novelty.results.locks import locked
 from novelty.results.records import SCHEMA, write, write_arrays, write_json
 from novelty.training.callbacks import Calibrate, CollectScores, ResumePoint, StepSeed, steps_taken
-from novelty.training.loggers import make_loggers
+from novelty.training.loggers import finish, log_result, make_loggers
 from novelty.training.plan import Plan, split_sizes
 from novelty.training.progress import ProgressBar
 
@@ -65,17 +67,20 @@ def run_cell(plan: Plan, command: str, console: Console, label: str = "") -> dic
     return dict(json.loads(record.result.read_text(encoding="utf-8")))
 
 
+class Scored(NamedTuple):
+    """Raw scores with what has to be told of them: the part of a record that does not depend on metrics."""
+
+    arrays: dict[str, np.ndarray]
+    about: dict[str, Any]
+
+
 def _work(plan: Plan, command: str, console: Console, label: str) -> None:
-    record = plan.record
     hardware = plan.config["hardware"]
     if hardware["threads"]:
         torch.set_num_threads(hardware["threads"])
     torch.hub.set_dir(plan.config["paths"]["weights"])
-    if scores := record.scored():
-        with np.load(scores) as stored:
-            arrays = dict(stored)
-        trained: dict[str, Any] = json.loads(scores.with_name("result.json").read_text(encoding="utf-8"))
-        _evaluate(plan, command, arrays, trained["provenance"], trained["timings"], trained["primary"])
+    if stored := plan.record.scored():
+        _evaluate(plan, command, _stored(stored))
         return
     data = NoveltyData(
         plan.images,
@@ -85,13 +90,16 @@ def _work(plan: Plan, command: str, console: Console, label: str) -> None:
         score_batch=hardware["score_batch"],
         channels_last=hardware["channels_last"],
     )
-    if not record.weights.is_file():
-        _train(plan, data, console, label)
-    method, timings = _load(plan, data)
-    start = time.monotonic()
-    arrays = _score(plan, method, data, console, label)
-    timings["score_seconds"] = time.monotonic() - start
-    _evaluate(plan, command, arrays, method.provenance(), timings, method.primary)
+    if plan.record.weights.is_file():
+        _evaluate(plan, command, _score(plan, data, console, label))
+        return
+    loggers = make_loggers(plan, plan.record.folder / "logs")
+    try:
+        _train(plan, data, console, label, loggers)
+        scored = _score(plan, data, console, label)
+        log_result(loggers, _evaluate(plan, command, scored), scored.about["timings"]["steps"])
+    finally:
+        finish(loggers)
 
 
 def _build(plan: Plan, data: NoveltyData) -> Method:
@@ -107,68 +115,76 @@ def _build(plan: Plan, data: NoveltyData) -> Method:
     return method
 
 
-def _train(plan: Plan, data: NoveltyData, console: Console, label: str) -> None:
+def _train(plan: Plan, data: NoveltyData, console: Console, label: str, loggers: list[Logger]) -> None:
     record, config = plan.record, plan.config
     method = _build(plan, data)
     write(record.folder / "config.yaml", lambda path: OmegaConf.save(OmegaConf.create(config), path))
     resume = ResumePoint(record.resume, config["hardware"]["checkpoint_every"])
 
-    def finish(trained: Method) -> None:
+    def save(trained: Method) -> None:
         content = {
             "state_dict": trained.state_dict(),
             "key": record.training,
             "train_seconds": resume.elapsed(),
             "steps": steps_taken(trainer),
+            "environment": environment(),
         }
         write(record.weights, lambda path: torch.save(content, path))
 
-    callbacks = [StepSeed(config["seed"]), ProgressBar(console, label), Calibrate(finish), resume]
-    trainer = _trainer(plan, callbacks, method.schedule.epochs or 1, make_loggers(plan, record.folder / "logs"))
+    callbacks = [StepSeed(config["seed"]), ProgressBar(console, label), Calibrate(save), resume]
+    trainer = _trainer(plan, callbacks, method.schedule.epochs or 1, loggers)
     start = str(record.resume) if record.resume.is_file() else None
     with _quiet():
         trainer.fit(method, datamodule=data, ckpt_path=start, weights_only=True if start else None)
 
 
-def _load(plan: Plan, data: NoveltyData) -> tuple[Method, dict[str, Any]]:
-    """The trained method as its file has it: one path for fresh and for stored weights; and how it was trained."""
-    content = torch.load(plan.record.weights, map_location="cpu", weights_only=True)
-    method = _build(plan, data)
-    method.load_state_dict(content["state_dict"])
-    return method, {"train_seconds": content["train_seconds"], "steps": content["steps"]}
-
-
-def _score(plan: Plan, method: Method, data: NoveltyData, console: Console, label: str) -> dict[str, np.ndarray]:
-    """Raw scores as they are kept.
+def _score(plan: Plan, data: NoveltyData, console: Console, label: str) -> Scored:
+    """Scores by the trained method as its file has it: one path, whether it was trained just now or last week.
 
     ``index``, ``novel``, ``score/<name>`` (and ``map/<name>``) of the test images, ``normal/<name>`` of the others.
     """
+    content = torch.load(plan.record.weights, map_location="cpu", weights_only=True)
+    method = _build(plan, data)
+    method.load_state_dict(content["state_dict"])
     count = len(plan.split.test)
     kept: dict[str, np.ndarray] = {"index": plan.split.test, "novel": plan.split.novel}
 
-    def finish(image: dict[str, np.ndarray], maps: dict[str, np.ndarray]) -> None:
+    def keep(image: dict[str, np.ndarray], maps: dict[str, np.ndarray]) -> None:
         for name, values in image.items():
             if values.shape != (count + len(data.reference),):
                 raise NoveltyError(f"The score {name} has shape {values.shape}: a method returns one number per image.")
             kept[f"score/{name}"], kept[f"normal/{name}"] = values[:count], values[count:]
         kept.update({f"map/{name}": values[:count] for name, values in maps.items()})
 
-    callbacks = [ProgressBar(console, label), CollectScores(finish, plan.config["maps"])]
+    start = time.monotonic()
+    callbacks = [ProgressBar(console, label), CollectScores(keep, plan.config["maps"])]
     with _quiet():
         _trainer(plan, callbacks, 1, []).test(method, datamodule=data, verbose=False)
-    return kept
+    about = {
+        "primary": method.primary,
+        "provenance": method.provenance(),
+        "timings": {
+            "train_seconds": content["train_seconds"],
+            "steps": content["steps"],
+            "score_seconds": time.monotonic() - start,
+        },
+        "environment": content["environment"],
+    }
+    return Scored(kept, about)
 
 
-def _evaluate(
-    plan: Plan,
-    command: str,
-    arrays: dict[str, np.ndarray],
-    provenance: dict[str, str],
-    timings: dict[str, Any],
-    primary: str,
-) -> None:
+def _stored(scores: Path) -> Scored:
+    """What another evaluation of the same training left."""
+    with np.load(scores) as arrays:
+        kept = dict(arrays)
+    record = json.loads(scores.with_name("result.json").read_text(encoding="utf-8"))
+    return Scored(kept, {name: record[name] for name in ("primary", "provenance", "timings", "environment")})
+
+
+def _evaluate(plan: Plan, command: str, scored: Scored) -> dict[str, dict[str, Any]]:
     """Metrics of every named score, and the record; ``result.json`` comes last, since its presence says "done"."""
     evaluation = build(plan.config["evaluation"])
-    record = plan.record
+    record, arrays = plan.record, scored.arrays
     named = [name.split("/", 1)[1] for name in arrays if name.startswith("score/")]
     metrics = {name: evaluation(arrays[f"score/{name}"], arrays["novel"], arrays[f"normal/{name}"]) for name in named}
     write_arrays(record.scores, **arrays)
@@ -182,20 +198,18 @@ def _evaluate(
             "defaults": plan.defaults,
             "seed": plan.config["seed"],
             "normal": list(plan.normal),
-            "primary": primary,
             "metrics": metrics,
             "split": split_sizes(plan),
             "data": {"digest": plan.images.digest, "copy": plan.images.copy},
             "weights": plan.weights,
-            "provenance": provenance,
-            "timings": timings,
-            "environment": environment(),
+            **scored.about,
             "command": command,
         },
     )
+    return metrics
 
 
-def _trainer(plan: Plan, callbacks: list[L.Callback], epochs: int, loggers: list[Any]) -> L.Trainer:
+def _trainer(plan: Plan, callbacks: list[L.Callback], epochs: int, loggers: list[Logger]) -> L.Trainer:
     hardware = plan.config["hardware"]
     with _quiet():
         return L.Trainer(

@@ -37,10 +37,33 @@ def make_loggers(plan: Plan, folder: Path) -> list[Logger]:
     return found
 
 
+def log_result(loggers: list[Logger], metrics: dict[str, Any], step: int) -> None:
+    """The numbers of the record, as ``test/<score>/<metric>``."""
+    flat = {
+        f"test/{name}/{metric}": value
+        for name, named in metrics.items()
+        for metric, value in named.items()
+        if isinstance(value, (int, float))
+    }
+    for logger in loggers:
+        logger.log_metrics(flat, step)
+        logger.save()
+
+
+def finish(loggers: list[Logger]) -> None:
+    """Close them, so that the next cell of a sweep begins runs of its own."""
+    for logger in loggers:
+        logger.finalize("success")
+        if type(logger).__name__ == "WandbLogger":
+            logger.experiment.finish()  # type: ignore[attr-defined]
+
+
 def _wandb(plan: Plan, folder: Path, wanted: Node) -> Logger:
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 
+    settings = wandb.Settings(init_timeout=10, silent=True, console="off")
+    wandb.termsetup(settings, None)  # before init: Lightning hands over a setting that W&B complains about
     online = wandb_mode(wanted["mode"]) == "online"
     arguments: dict[str, Any] = dict(
         name=plan.title,
@@ -52,7 +75,7 @@ def _wandb(plan: Plan, folder: Path, wanted: Node) -> Logger:
         tags=[plan.choices["method"], plan.choices["data"], plan.config["budget"]["name"], *plan.normal],
         config={k: v for k, v in plan.config.items() if k not in ("paths", "logger")},
         resume="allow" if online else None,
-        settings=wandb.Settings(init_timeout=10, silent=True, console="off"),
+        settings=settings,
     )
     folder.mkdir(parents=True, exist_ok=True)
     logger = WandbLogger(offline=not online, **arguments)
