@@ -159,7 +159,7 @@ class Composed(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _compose(overrides: tuple[str, ...]) -> Composed:
+def _compose(overrides: tuple[str, ...], search_path: tuple[str, ...] = ()) -> Composed:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
@@ -168,20 +168,23 @@ def _compose(overrides: tuple[str, ...]) -> Composed:
     try:
         GlobalHydra.instance().clear()
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            cfg = compose("config", list(overrides), return_hydra_config=True)
+            more = [f"hydra.searchpath=[{','.join(search_path)}]"] if search_path else []
+            cfg = compose("config", [*overrides, *more], return_hydra_config=True)
             choices = {str(group): str(name) for group, name in cfg.hydra.runtime.choices.items()}
             return Composed(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]), choices)
     finally:
         GlobalHydra.instance().hydra = state
 
 
-def compose_cell(overrides: Sequence[str]) -> Composed:
+def compose_cell(overrides: Sequence[str], search_path: tuple[str, ...] = ()) -> Composed:
     """The configuration of one cell. Choices of groups are composed once and kept; plain values are set on a copy.
 
     Takes simple overrides only (no sweeps, no deletions); a milliseconds affair after the first of each combination.
+    search_path: further folders of configs, as URLs (Hydra's ``--config-dir`` and ``hydra.searchpath``).
     """
-    choices = tuple(o for o in overrides if (conf_dir() / group_of(o)).is_dir() or o.startswith("~"))
-    composed = _compose(choices)
+    roots = [conf_dir(), *(Path(url.removeprefix("file://")) for url in search_path)]
+    choices = tuple(o for o in overrides if o.startswith("~") or any((r / group_of(o)).is_dir() for r in roots))
+    composed = _compose(choices, search_path)
     cfg = composed.cfg.copy()
     for override in overrides:
         if override not in choices:

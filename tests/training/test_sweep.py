@@ -19,7 +19,7 @@ from novelty.training.sweep import expand
 
 TABLE = "table=piad/table2_mnist"
 SWEEP = [
-    "-m", "data=digits", "method=kde,autoencoder", "protocol.normal=0,1,2", "budget=smoke", "budget.scale=0.05",
+    "-m", "data=digits", "method=kde,autoencoder", "protocol.normal=0,1,2", "budget=smoke",
     "hardware=cpu", "hardware.threads=1", "hardware.checkpoint_every=0.05", "logger=none",
 ]  # fmt: skip
 
@@ -96,22 +96,30 @@ def _assert_equal(one: dict[str, dict[str, np.ndarray]], other: dict[str, dict[s
             assert np.array_equal(values, other[path][name]), (path, name)
 
 
-def test_a_sweep_killed_at_random_moments_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    _finish(_sweep(tmp_path / "whole"))
+@pytest.mark.parametrize(
+    ("kills", "scale"), [(3, 0.05), pytest.param(10, 2, marks=pytest.mark.slow)], ids=["short cells", "long cells"]
+)
+def test_a_sweep_killed_at_random_moments_ends_as_if_nothing_had_happened(
+    kills: int, scale: float, tmp_path: Path
+) -> None:
+    length = f"budget.scale={scale}"
+    _finish(_sweep(tmp_path / "whole", length))
     expected = _scores(tmp_path / "whole")
     assert len(expected) == 6
     moments = random.Random(0)
-    for _ in range(3):
-        process = _sweep(tmp_path / "killed")
+    resumed = 0
+    for _ in range(kills):
+        process = _sweep(tmp_path / "killed", length)
         time.sleep(moments.uniform(6, 14))
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    output = _finish(_sweep(tmp_path / "killed"))
+        resumed += len(list((tmp_path / "killed").rglob("resume.ckpt")))
+    output = _finish(_sweep(tmp_path / "killed", length))
     assert "6 cells" in output
+    assert resumed or scale < 1  # the long cells are cut in the middle
     _assert_equal(_scores(tmp_path / "killed"), expected)
-    assert not [p for p in (tmp_path / "killed").rglob("*") if p.name.startswith(".") and p.name != ".sweep"]
-    again = _finish(_sweep(tmp_path / "killed"))
+    again = _finish(_sweep(tmp_path / "killed", length))
     assert "6 done" in again
 
 

@@ -42,7 +42,9 @@ class NoveltySweeper(BasicSweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         combinations = self.split_arguments(parser.parse_overrides(arguments), None)[0]
         cells = expand(combinations, self.config.budget.seeds)
-        planned = plan_all(cells)
+        known = ("hydra", "main", "novelty", "schema")
+        sources = self.config.hydra.runtime.config_sources
+        planned = plan_all(cells, tuple(f"{s.schema}://{s.path}" for s in sources if s.provider not in known))
         report_plans(planned, detailed=self.config.dry_run)
         if self.config.dry_run:
             return []

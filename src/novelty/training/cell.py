@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import random
+import shutil
 import time
 import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -67,20 +68,13 @@ def run_cell(plan: Plan, command: str, console: Console, label: str = "") -> dic
     return dict(json.loads(record.result.read_text(encoding="utf-8")))
 
 
-class Scored(NamedTuple):
-    """Raw scores with what has to be told of them: the part of a record that does not depend on metrics."""
-
-    arrays: dict[str, np.ndarray]
-    about: dict[str, Any]
-
-
 def _work(plan: Plan, command: str, console: Console, label: str) -> None:
     hardware = plan.config["hardware"]
     if hardware["threads"]:
         torch.set_num_threads(hardware["threads"])
     torch.hub.set_dir(plan.config["paths"]["weights"])
     if stored := plan.record.scored():
-        _evaluate(plan, command, _stored(stored))
+        _evaluate(plan, command, _reuse(plan, stored))
         return
     data = NoveltyData(
         plan.images,
@@ -96,8 +90,8 @@ def _work(plan: Plan, command: str, console: Console, label: str) -> None:
     loggers = make_loggers(plan, plan.record.folder / "logs")
     try:
         _train(plan, data, console, label, loggers)
-        scored = _score(plan, data, console, label)
-        log_result(loggers, _evaluate(plan, command, scored), scored.about["timings"]["steps"])
+        about = _score(plan, data, console, label)
+        log_result(loggers, _evaluate(plan, command, about), about["timings"]["steps"])
     finally:
         finish(loggers)
 
@@ -138,29 +132,31 @@ def _train(plan: Plan, data: NoveltyData, console: Console, label: str, loggers:
         trainer.fit(method, datamodule=data, ckpt_path=start, weights_only=True if start else None)
 
 
-def _score(plan: Plan, data: NoveltyData, console: Console, label: str) -> Scored:
-    """Scores by the trained method as its file has it: one path, whether it was trained just now or last week.
+def _score(plan: Plan, data: NoveltyData, console: Console, label: str) -> dict[str, Any]:
+    """Write scores.npz by the trained method as its file has it: one path, whether it was trained now or last week.
 
-    ``index``, ``novel``, ``score/<name>`` (and ``map/<name>``) of the test images, ``normal/<name>`` of the others.
+    The file holds ``index``, ``novel``, ``score/<name>`` (and ``map/<name>``) of the test images, ``normal/<name>`` of
+    the others; process 0 writes it. Returns the part of the record that does not depend on metrics.
     """
     content = torch.load(plan.record.weights, map_location="cpu", weights_only=True)
     method = _build(plan, data)
     method.load_state_dict(content["state_dict"])
     count = len(plan.split.test)
-    kept: dict[str, np.ndarray] = {"index": plan.split.test, "novel": plan.split.novel}
 
     def keep(image: dict[str, np.ndarray], maps: dict[str, np.ndarray]) -> None:
+        kept = {"index": plan.split.test, "novel": plan.split.novel}
         for name, values in image.items():
             if values.shape != (count + len(data.reference),):
                 raise NoveltyError(f"The score {name} has shape {values.shape}: a method returns one number per image.")
             kept[f"score/{name}"], kept[f"normal/{name}"] = values[:count], values[count:]
-        kept.update({f"map/{name}": values[:count] for name, values in maps.items()})
+        kept |= {f"map/{name}": values[:count] for name, values in maps.items()}
+        write_arrays(plan.record.scores, **kept)
 
     start = time.monotonic()
     callbacks = [ProgressBar(console, label), CollectScores(keep, plan.config["maps"])]
     with _quiet():
         _trainer(plan, callbacks, 1, []).test(method, datamodule=data, verbose=False)
-    about = {
+    return {
         "primary": method.primary,
         "provenance": method.provenance(),
         "timings": {
@@ -170,24 +166,23 @@ def _score(plan: Plan, data: NoveltyData, console: Console, label: str) -> Score
         },
         "environment": content["environment"],
     }
-    return Scored(kept, about)
 
 
-def _stored(scores: Path) -> Scored:
-    """What another evaluation of the same training left."""
-    with np.load(scores) as arrays:
-        kept = dict(arrays)
+def _reuse(plan: Plan, scores: Path) -> dict[str, Any]:
+    """What another evaluation of the same training left, taken over."""
+    write(plan.record.scores, lambda path: shutil.copyfile(scores, path))
     record = json.loads(scores.with_name("result.json").read_text(encoding="utf-8"))
-    return Scored(kept, {name: record[name] for name in ("primary", "provenance", "timings", "environment")})
+    return {name: record[name] for name in ("primary", "provenance", "timings", "environment")}
 
 
-def _evaluate(plan: Plan, command: str, scored: Scored) -> dict[str, dict[str, Any]]:
+def _evaluate(plan: Plan, command: str, about: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Metrics of every named score, and the record; ``result.json`` comes last, since its presence says "done"."""
     evaluation = build(plan.config["evaluation"])
-    record, arrays = plan.record, scored.arrays
+    record = plan.record
+    with np.load(record.scores) as stored:
+        arrays = dict(stored)
     named = [name.split("/", 1)[1] for name in arrays if name.startswith("score/")]
     metrics = {name: evaluation(arrays[f"score/{name}"], arrays["novel"], arrays[f"normal/{name}"]) for name in named}
-    write_arrays(record.scores, **arrays)
     write_json(
         record.result,
         {
@@ -202,7 +197,7 @@ def _evaluate(plan: Plan, command: str, scored: Scored) -> dict[str, dict[str, A
             "split": split_sizes(plan),
             "data": {"digest": plan.images.digest, "copy": plan.images.copy},
             "weights": plan.weights,
-            **scored.about,
+            **about,
             "command": command,
         },
     )
@@ -232,7 +227,7 @@ def _trainer(plan: Plan, callbacks: list[L.Callback], epochs: int, loggers: list
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Lightning's chatter off: what is worth saying, the cell says itself."""
+    """Lightning's chatter off: what is worth saying, the cell says itself. And its exit on Ctrl-C left to the door."""
     loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -242,6 +237,8 @@ def _quiet() -> Iterator[None]:
             for beginning in EXPECTED_WARNINGS:
                 warnings.filterwarnings("ignore", beginning)
             yield
+    except SystemExit as exit:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from exit
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -74,13 +74,13 @@ def _same(one: str, other: str) -> bool:
     return group_of(one) == group_of(other) and _value(one) == _value(other)
 
 
-def plan_all(cells: Sequence[list[str]]) -> list[PlannedCell]:
+def plan_all(cells: Sequence[list[str]], search_path: tuple[str, ...] = ()) -> list[PlannedCell]:
     """State of every cell, in the order in which they are to run; nothing is trained or written."""
     planned = []
     for overrides in cells:
         title = " ".join(o.lstrip("+") for o in overrides)
         try:
-            plan = make_plan(*compose_cell(overrides))
+            plan = make_plan(*compose_cell(overrides, search_path))
             planned.append(PlannedCell(overrides, plan.title, plan.record.state()))
         except NoveltyError as error:
             planned.append(PlannedCell(overrides, title, "impossible", str(error)))
