@@ -97,7 +97,7 @@ class Autoencoder(Method):
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         loss = self.loss(batch)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
+        self.log("loss/reconstruction", loss, prog_bar=True)
         return loss
 
     def configure_optimizers(self) -> Adam:

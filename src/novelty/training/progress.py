@@ -39,6 +39,7 @@ class ProgressBar(L.Callback):
                 console=self.console,
                 transient=True,
                 expand=True,
+                refresh_per_second=1 / REFRESH_SECONDS,
             )
             self._bar.start()
             self._task = self._bar.add_task(what, total=total, completed=done, losses="")
