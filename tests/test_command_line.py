@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 import time
@@ -38,23 +39,53 @@ WRONG = {
     "data.channels=2": ("data.channels=2 must be 1",),
     "data.image_size=0": ("image_size",),
     "data=mnist data.source.download=false": ("MNIST", "NOVELTY_DATA"),
+    "hardware=gpu": ("torch sees no GPU here",),
+    "hardware.precision=fp32": ("hardware.precision=fp32 is no choice", "32-true"),
+    "hardware.strategy=dpp": ("did you mean ddp?",),
+    "hardware.devices=2": ("hardware.strategy=ddp_fork",),
+    "hardware.devices=-1": ("from 1 on",),
+    "logger.mode=onlin logger.wandb=true": ("logger.mode=onlin is no choice",),
+    "method=null": ("method=null leaves the run without its method",),
     "hardware.devices=many": ("hardware.devices=many",),
     "method.batch_size=0": ("batch_size is 0",),
 }
 
 
 @pytest.mark.parametrize("typed", WRONG)
-def test_a_mistake_is_one_sentence(typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_is_one_sentence(
+    typed: str, tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("NOVELTY_DATA", str(tmp_path / "nowhere"))
-    monkeypatch.setenv("NOVELTY_RUNS", str(tmp_path / "runs"))
-    overrides = [o for o in FAST if o.split("=")[0] not in typed]
-    done = novelty(*overrides, *typed.split(), cwd=tmp_path)
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr + done.stdout
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    code, out, err = inside("novelty.run", [*(o for o in FAST if o.split("=")[0] not in typed), *typed.split()], capfd)
+    assert code == 1
+    assert "Traceback" not in err + out
+    assert len(err.strip().splitlines()) == 1, err
     for part in WRONG[typed]:
-        assert part in done.stderr
-    assert not list((tmp_path / "runs").rglob("*.json"))
+        assert part in err
+    assert not list(runs.rglob("*.json"))
+
+
+def inside(module: str, arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """As `novelty`, in this process: importing Lightning anew for each mistake would take minutes."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    before, typed = os.environ.copy(), list(sys.argv)
+    sys.argv[:] = [module, *arguments]
+    with pytest.raises(SystemExit) as left:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    sys.argv[:] = typed
+    GlobalHydra.instance().clear()
+    os.environ.clear()
+    os.environ.update(before)
+    out, err = capfd.readouterr()
+    return int(left.value.code or 0), out, err
+
+
+def test_a_mistake_in_a_process_of_its_own_leaves_with_1(tmp_path: Path) -> None:
+    done = novelty("method.widht=3", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("novelty: method.widht is no option of Autoencoder; did you mean width?")
+    assert done.stdout == ""
 
 
 REPORT_WRONG = {
@@ -67,11 +98,11 @@ REPORT_WRONG = {
 
 
 @pytest.mark.parametrize("typed", REPORT_WRONG)
-def test_a_mistake_in_a_report_is_one_sentence(typed: str) -> None:
-    done = novelty(*typed.split(), module="novelty.report")
-    assert done.returncode == 1
-    assert REPORT_WRONG[typed] in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_mistake_in_a_report_is_one_sentence(typed: str, capfd: pytest.CaptureFixture[str]) -> None:
+    code, _, err = inside("novelty.report", typed.split(), capfd)
+    assert code == 1
+    assert REPORT_WRONG[typed] in err
+    assert len(err.strip().splitlines()) == 1
 
 
 DATA_WRONG = {
@@ -84,11 +115,11 @@ DATA_WRONG = {
 
 
 @pytest.mark.parametrize("typed", DATA_WRONG)
-def test_a_mistake_about_data_is_one_sentence(typed: str) -> None:
-    done = novelty(*typed.split(), module="novelty.data")
-    assert done.returncode == 1
-    assert DATA_WRONG[typed] in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_mistake_about_data_is_one_sentence(typed: str, capfd: pytest.CaptureFixture[str]) -> None:
+    code, _, err = inside("novelty.data", typed.split(), capfd)
+    assert code == 1
+    assert DATA_WRONG[typed] in err
+    assert len(err.strip().splitlines()) == 1
 
 
 def test_help_answers_at_once_and_names_the_choices() -> None:
@@ -118,6 +149,13 @@ def test_a_run_prints_its_numbers_and_its_record_and_is_skipped_the_second_time(
     second = novelty(*FAST)
     assert second.returncode == 0
     assert result.stat().st_mtime_ns == written
+
+
+def test_a_dry_run_of_one_cell_runs_nothing(runs: Path) -> None:
+    done = novelty(*FAST, "dry_run=true")
+    assert done.returncode == 0
+    assert "missing" in done.stdout
+    assert not runs.exists()
 
 
 def test_sigterm_stops_with_143_and_the_same_command_goes_on(runs: Path) -> None:

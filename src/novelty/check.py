@@ -15,6 +15,7 @@ from novelty.config import Root, close_to
 from novelty.errors import NoveltyError
 
 Node = dict[str, Any]
+WANDB_MODES = ("auto", "online", "offline", "disabled")
 PROVIDED = ("info", "root")
 """Constructor arguments that the framework gives, not the configuration."""
 
@@ -181,6 +182,11 @@ def check(cfg: DictConfig) -> Node:
     plain["data"]["source"] = bind(plain["data"]["source"], "data.source", Source)
     if plain["data"]["channels"] not in (1, 3):
         raise NoveltyError(f"data.channels={plain['data']['channels']} must be 1 (grey) or 3 (colour).")
+    mode = plain["logger"]["mode"]
+    if mode not in WANDB_MODES:
+        raise NoveltyError(
+            f"logger.mode={mode} is no choice{close_to(mode, WANDB_MODES)} Allowed: {', '.join(WANDB_MODES)}."
+        )
     if plain["budget"]["scale"] <= 0:
         raise NoveltyError(f"budget.scale={plain['budget']['scale']} must be above 0 (1 = the published length).")
     return plain

@@ -76,7 +76,6 @@ class Hardware:
     strategy: str = "auto"
     precision: str = "32-true"
     channels_last: bool = False
-    compile: bool = False
     threads: int | None = None
     score_batch: int = 250
     checkpoint_every: float = 60.0

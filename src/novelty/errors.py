@@ -16,5 +16,8 @@ class Stopped(BaseException):
     """
 
     def __init__(self, signal_number: int, message: str) -> None:
-        super().__init__(message)
+        super().__init__(signal_number, message)
         self.exit_code = 128 + signal_number
+
+    def __str__(self) -> str:
+        return str(self.args[1])

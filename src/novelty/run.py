@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from novelty.config import conf_dir, explain, open_overrides, register, tables_matching
 from novelty.doors import door
+from novelty.errors import NoveltyError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -53,6 +54,8 @@ def _arguments(typed: list[str]) -> list[str]:
         name, _, value = argument.partition("=")
         if name == "table" and value not in ("", "null"):
             argument = "table=" + ",".join(t for pattern in value.split(",") for t in tables_matching(pattern))
+        if value == "null" and (conf_dir() / name).is_dir() and name != "recipe":
+            raise NoveltyError(f"{name}=null leaves the run without its {name}: choose one of the names in --help.")
         expanded.append(argument)
     swept = any(a.startswith(SWEEPS) and not a.endswith("=null") for a in expanded)
     if swept and not {"-m", "--multirun", "-c", "--cfg"} & set(expanded):

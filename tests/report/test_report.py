@@ -39,7 +39,10 @@ def record(overrides: list[str], auroc: float, **changes: Any) -> dict[str, Any]
         "primary": "x",
         "metrics": {"x": {"auroc": auroc}},
         "data": {"copy": "original", "digest": "d"},
-        "weights": {},
+        "weights": {"weights": config["method"]["weights"]} if choices["method"] == "piad" else {},
+        "versions": {"framework": 1, "method": 1, "metrics": 1},
+        "processes": 1,
+        "evaluated": "2026-01-01T00:00:00+00:00",
         "provenance": {"backbone": "vgg19 imagenet"} if choices["method"] == "piad" else {},
         "environment": {"time": "2026-01-01T00:00:00+00:00", "commit": "c"},
     }
@@ -79,15 +82,28 @@ def test_seeds_are_pooled_into_mean_spread_and_interval(table: Table) -> None:
 )
 def test_verdicts(table: Table, printed: float | None, expected: str | None) -> None:
     (line,) = found(table, whole_row(table, "piad"))
-    assert compare.verdict(line.row, line, line.cells["3"], printed) == expected
+    assert compare.verdict(line, line.cells["3"], printed) == expected
+
+
+def test_lower_is_better_where_the_table_says_so(table: Table) -> None:
+    (line,) = found(table, whole_row(table, "piad"))
+    assert compare.verdict(line, line.cells["3"], 0.94, higher=False) == "better"
+
+
+def test_copies_are_told_apart_along_a_line(table: Table) -> None:
+    cells = [cell for cell in table.cells() if cell.row == "kde"]
+    records = [record(cell.overrides, 0.5, data__digest="y") for cell in cells]
+    records.append(record(cells[0].overrides, 0.9, data__digest="x"))
+    both = found(table, records)
+    assert sorted(len(line.cells) for line in both) == [1, 10]
 
 
 def test_too_few_seeds_give_no_verdict_but_for_deterministic_methods(table: Table) -> None:
     one = [r for r in whole_row(table, "piad", 0.985) if r["seed"] == 0]
     (line,) = found(table, one)
-    assert compare.verdict(line.row, line, line.cells["3"], 0.981) == "incomplete"
+    assert compare.verdict(line, line.cells["3"], 0.981) == "incomplete"
     (line,) = found(table, whole_row(table, "ocsvm", 0.95))
-    assert compare.verdict(line.row, line, line.cells["3"], 0.95) == "reproduced"
+    assert compare.verdict(line, line.cells["3"], 0.95) == "reproduced"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +114,9 @@ def test_too_few_seeds_give_no_verdict_but_for_deterministic_methods(table: Tabl
         {"data__copy": "JPEG class folders"},
         {"data__digest": "other"},
         {"provenance": {"backbone": "vgg16 edges"}},
-        {"weights": {"weights": "sha256:1"}},
+        {"weights": {"weights": "sha256:1"}, "config__method__weights": "/some/vgg.pth"},
+        {"versions": {"framework": 1, "method": 2, "metrics": 1}},
+        {"processes": 2},
         {"config__hardware__precision": "bf16-mixed"},
     ],
 )
@@ -113,18 +131,30 @@ def test_records_under_other_conditions_are_never_pooled(table: Table, changes: 
     [
         ({"config__budget__scale": 0.5, "config__method__iterations": 25_000}, "budget"),
         ({"data__copy": "JPEG class folders"}, "data: JPEG class folders"),
-        ({"provenance": {"backbone": "vgg16 edges"}}, "vgg16 edges in place of vgg19 imagenet"),
+        (
+            {
+                "provenance": {"backbone": "vgg19 mine.pth"},
+                "weights": {"weights": "sha256:1"},
+                "config__method__weights": "/mine.pth",
+            },
+            "vgg19 mine.pth in place of vgg19 imagenet",
+        ),
     ],
 )
 def test_what_cannot_be_compared_says_why(table: Table, changes: dict[str, Any], reason: str) -> None:
     (line,) = found(table, whole_row(table, "piad", **changes))
     assert reason in line.reason
-    assert compare.verdict(line.row, line, line.cells["3"], 0.91) == "not comparable"
+    assert compare.verdict(line, line.cells["3"], 0.91) == "not comparable"
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"config__method__critic_rounds": 3}, {"config__protocol__train_fraction": 0.5}, {"config__data__image_size": 64}],
+    [
+        {"config__method__critic_rounds": 3},
+        {"config__protocol__train_fraction": 0.5},
+        {"config__data__image_size": 64},
+        {"config__data__channels": 3},
+    ],
 )
 def test_a_record_of_another_cell_fills_none(table: Table, changes: dict[str, Any]) -> None:
     assert found(table, whole_row(table, "piad", **changes)) == []
@@ -137,13 +167,16 @@ def test_the_newest_of_two_equal_cells_counts(table: Table) -> None:
 
 
 def test_every_printed_row_is_shown_and_what_is_not_run_says_so(table: Table) -> None:
-    rows = render.rows_of(table, found(table, whole_row(table, "kde", 0.95)))
+    rows = render.rows_of(table, found(table, whole_row(table, "kde", 0.95)), {("piad", "3"): "out of memory"})
     text = {row[0]: row for row in rows}
     assert text["KDE"][1:3] == ["0.885", "0.996"]
-    assert text["PIAD (our)"][-1] == "not run"
+    assert rows[-1][0] == "  ours"
+    assert rows[-1][4] == "failed"
+    assert rows[-1][-1] == "failed: out of memory"
+    assert text["OC-SVM"][-1] == "not run"
     assert text["ADGAN"][-1] == "not run: no such method here yet"
     assert text["ALAD"][1] == "-"
-    assert sum(row[0] == "  ours" for row in rows) == 1
+    assert sum(row[0] == "  ours" for row in rows) == 2
 
 
 @pytest.mark.parametrize("form", ["terminal", "markdown", "csv"])

@@ -106,7 +106,9 @@ def test_another_test_set_scores_without_training(runs: Path, monkeypatch: pytes
     assert run("budget.max_test=15")["split"]["test_normal"] >= 1
 
 
-@pytest.mark.parametrize(("keep", "weights", "resume"), [("none", False, False), ("weights", True, False)])
+@pytest.mark.parametrize(
+    ("keep", "weights", "resume"), [("none", False, False), ("weights", True, False), ("all", True, True)]
+)
 def test_retention(keep: str, weights: bool, resume: bool, runs: Path) -> None:
     planned = plan(f"keep={keep}")
     run(f"keep={keep}")

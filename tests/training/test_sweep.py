@@ -124,10 +124,13 @@ def test_a_sweep_killed_at_random_moments_ends_as_if_nothing_had_happened(
 
 
 def test_two_sweeps_at_once_lose_and_double_nothing(tmp_path: Path) -> None:
-    both = [_sweep(tmp_path / "runs"), _sweep(tmp_path / "runs")]
+    both = [_sweep(tmp_path / "runs", "logger=csv") for _ in range(2)]
     for process in both:
         _finish(process)
     assert len(_scores(tmp_path / "runs")) == 6
+    # A training done twice would have moved the log of the first aside.
+    assert len(list((tmp_path / "runs").rglob("metrics.csv"))) == 6
+    assert not list((tmp_path / "runs").rglob("metrics.*.csv"))
 
 
 def test_another_launcher_and_logger_redo_nothing(tmp_path: Path) -> None:
@@ -147,6 +150,16 @@ def test_one_failing_cell_stops_no_other_and_the_exit_code_tells(tmp_path: Path)
     assert "2 of 4 cells failed" in done.stderr
     assert "nobody" in done.stderr
     assert len(list(tmp_path.rglob("result.json"))) == 2
+
+
+def test_evaluations_of_one_training_train_once_even_where_no_weights_are_kept(tmp_path: Path) -> None:
+    _finish(
+        _sweep(tmp_path, "method=autoencoder", "protocol.normal=0", "budget.max_test=15,16", "keep=none", "logger=csv")
+    )
+    assert len(list(tmp_path.rglob("result.json"))) == 2
+    assert len(list(tmp_path.rglob("config.yaml"))) == 1
+    assert not list(tmp_path.rglob("model.ckpt"))
+    assert not list(tmp_path.rglob("metrics.*.csv"))
 
 
 def test_dry_run_lists_and_touches_nothing(tmp_path: Path) -> None:

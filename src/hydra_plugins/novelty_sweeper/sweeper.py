@@ -34,7 +34,7 @@ class NoveltySweeper(BasicSweeper):
         super().__init__(max_batch_size)
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
-        from novelty.training.sweep import expand, plan_all, report_plans
+        from novelty.training.sweep import expand, plan_all, report_plans, submitted, tidy_shared
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -52,8 +52,9 @@ class NoveltySweeper(BasicSweeper):
         returns: list[JobReturn] = []
         if waiting:
             Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-            for batch in self.split_overrides_to_chunks([cell.overrides for cell in waiting], self.max_batch_size):
+            for batch in self.split_overrides_to_chunks(submitted(waiting), self.max_batch_size):
                 returns += self.launcher.launch(batch, initial_job_idx=len(returns))
+            tidy_shared(waiting)
         failures = [f"{cell.title} ({cell.error})" for cell in planned if cell.state == "impossible"]
         failures += [
             f"{cell.title} ({_reason(result)})"

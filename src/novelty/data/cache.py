@@ -25,7 +25,7 @@ from novelty.errors import NoveltyError
 
 _log = logging.getLogger(__name__)
 
-_FORMAT = 1
+FORMAT = 1
 """Bump when decoding, resizing or the layout of the cache changes: old entries are then passed over."""
 
 _KEPT_IN_PROCESS = 2
@@ -52,7 +52,7 @@ def load(source: Source, size: int | None = None, cache: Path | None = None, cha
     if channels not in (None, 1, 3):
         raise NoveltyError(f"data.channels is {channels}: it must be 1 (grey) or 3 (colour).")
     kind = f"{type(source).__module__}.{type(source).__qualname__}"
-    key = fingerprint_of([_FORMAT, kind, source.fingerprint(), size, channels])[:32]
+    key = fingerprint_of([FORMAT, kind, source.fingerprint(), size, channels])[:32]
     if key not in _memo:
         _memo[key] = _load(source, size, cache, channels, key)
         while len(_memo) > _KEPT_IN_PROCESS:

@@ -33,6 +33,9 @@ class Method(LightningModule, ABC):
     scoring: ClassVar[frozenset[str]] = frozenset()
     """Names of the constructor arguments that `score` alone reads: changing one re-scores without training."""
 
+    known_weights: ClassVar[dict[str, str]] = {}
+    """Beginnings of sha256 digests of weight files, and the keyword that stands for the same content."""
+
     maps: bool = False
     """Whether the primary score comes with a map."""
 

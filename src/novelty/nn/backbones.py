@@ -29,6 +29,9 @@ _URL = "https://download.pytorch.org/models/"
 _FILES = {"vgg16": "vgg16-397923af.pth", "vgg19": "vgg19-dcbb9e9d.pth"}
 """torchvision's IMAGENET1K_V1 files; the name ends with the first 8 digits of the sha256."""
 
+DIGITS = {backbone: name.removesuffix(".pth")[-8:] for backbone, name in _FILES.items()}
+"""The first digits of these files' sha256."""
+
 _SHIPPED = "vgg19_relu4_2_imagenet_stats.json"
 
 STATS_COMMAND = "python -m novelty.data stats backbone={backbone} weights={weights} images=FOLDER out=stats.json"
@@ -106,7 +109,7 @@ def load_trunk(backbone: Backbone, weights: str) -> VGGTrunk:
         return trunk if meta else _randomise(trunk)
     if weights == "imagenet":
         name = _FILES[backbone]
-        trunk = VGGTrunk(backbone, _digits(backbone), "imagenet")
+        trunk = VGGTrunk(backbone, DIGITS[backbone], "imagenet")
         return trunk if meta else _fill(trunk, _download(name), name)
     path = Path(weights).expanduser()
     if not path.is_file():
@@ -116,12 +119,8 @@ def load_trunk(backbone: Backbone, weights: str) -> VGGTrunk:
         )
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    trunk = VGGTrunk(backbone, digest, "imagenet" if digest.startswith(_digits(backbone)) else path.name)
+    trunk = VGGTrunk(backbone, digest, "imagenet" if digest.startswith(DIGITS[backbone]) else path.name)
     return trunk if meta else _fill(trunk, _read(path), str(path))
-
-
-def _digits(backbone: Backbone) -> str:
-    return _FILES[backbone].removesuffix(".pth")[-8:]
 
 
 def _randomise(trunk: VGGTrunk) -> VGGTrunk:

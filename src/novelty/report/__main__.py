@@ -48,7 +48,7 @@ def _main() -> None:
 
     from novelty.report import render
     from novelty.report.compare import lines
-    from novelty.report.match import fill
+    from novelty.report.match import failures, fill
     from novelty.results.records import read_all
     from novelty.tables import load_table
 
@@ -57,12 +57,13 @@ def _main() -> None:
         raise NoveltyError(f"There are no records in {runs}: runs=FOLDER (or NOVELTY_RUNS) says where they are.")
     everything = list(read_all(runs))
     bad = [record for record in everything if "error" in record]
-    good = [record for record in everything if "error" not in record]
+    good = [record for record in everything if "metrics" in record]
+    broken = [record for record in everything if "failure" in record]
     console = Console(highlight=False)
     for name in names:
         table = load_table(name)
         found = lines(table, fill(table, good))
-        rows, notes = render.rows_of(table, found), render.notes_of(table, table.rows, bad)
+        rows, notes = render.rows_of(table, found, failures(table, broken)), render.notes_of(table, table.rows, bad)
         if chosen["format"] == "terminal":
             render.to_terminal(console, table, rows, notes)
         else:

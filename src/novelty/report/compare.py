@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from novelty.report.match import Conditions, Record
+from novelty.report.match import Conditions, Filled, Record
 from novelty.tables import Cell, Row, Table
 
 Verdict = Literal["reproduced", "better", "worse", "not comparable", "incomplete", "not run"]
@@ -81,35 +80,36 @@ def reason_against(row: Row, conditions: Conditions) -> str:
     return "; ".join(reasons)
 
 
-def verdict(row: Row, line: Line, measured: Measured | None, printed: float | None) -> Verdict | None:
-    """What a cell says of a printed value (a fraction); None where nothing was printed."""
+def verdict(line: Line, measured: Measured | None, printed: float | None, higher: bool = True) -> Verdict | None:
+    """What a cell says of a printed value (a fraction); None where nothing was printed. ``higher``: is better."""
     if printed is None:
         return None
     if measured is None:
         return "not run"
     if line.reason:
         return "not comparable"
-    if not measured.complete or (measured.seeds < MINIMUM_SEEDS and not row.deterministic):
+    if not measured.complete or (measured.seeds < MINIMUM_SEEDS and not line.row.deterministic):
         return "incomplete"
     inside = measured.interval is not None and measured.interval[0] <= printed <= measured.interval[1]
     if inside or abs(measured.mean - printed) <= MARGIN + 1e-9:
         return "reproduced"
-    return "better" if measured.mean > printed else "worse"
+    return "better" if (measured.mean > printed) == higher else "worse"
 
 
-def lines(table: Table, filled: dict[tuple[str, str], dict[Conditions, list[tuple[Cell, Record]]]]) -> list[Line]:
+def lines(table: Table, filled: Filled) -> list[Line]:
     """Every line of ours, in the order of the table; one for each set of conditions, never pooled."""
     found = []
     for row in table.rows:
         by_conditions: dict[tuple[Conditions, int], tuple[Conditions, dict[str, Measured]]] = {}
+        copies: dict[str, list[str]] = {}  # contents of each data set: columns may be several data sets
         for column in table.columns:
-            seen: Counter[Conditions] = Counter()
             for conditions, cells in filled.get((row.name, column.name), {}).items():
-                # Columns may be different data sets: contents are told apart within a column, not along the line.
-                shared = replace(conditions, digest="")
-                _, measured = by_conditions.setdefault((shared, seen[shared]), (conditions, {}))
+                known = copies.setdefault(cells[0][1]["choices"]["data"], [])
+                if conditions.digest not in known:
+                    known.append(conditions.digest)
+                key = (replace(conditions, digest=""), known.index(conditions.digest))
+                _, measured = by_conditions.setdefault(key, (conditions, {}))
                 measured[column.name] = measure(table, row, column.name, cells)
-                seen[shared] += 1
         for conditions, measured in by_conditions.values():
             found.append(Line(row, conditions, measured, reason_against(row, conditions)))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from novelty.tables import Cell, Table
 
 Record = dict[str, Any]
 Node = dict[str, Any]
+Filled = dict[tuple[str, str], "dict[Conditions, list[tuple[Cell, Record]]]"]
+"""(row, column) -> conditions -> records with their cells."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Conditions:
     copy: str
     digest: str
     precision: str
+    processes: int
+    versions: tuple[tuple[str, int], ...]
     weights: tuple[tuple[str, str], ...]
     provenance: tuple[tuple[str, str], ...]
 
@@ -42,6 +46,8 @@ class Conditions:
             copy=record["data"]["copy"],
             digest=record["data"]["digest"],
             precision=record["config"]["hardware"]["precision"],
+            processes=record["processes"],
+            versions=tuple(sorted(record["versions"].items())),
             weights=tuple(sorted(record["weights"].items())),
             provenance=tuple(sorted(record["provenance"].items())),
         )
@@ -54,20 +60,31 @@ class Conditions:
         return "; ".join([f"budget {budget}", f"data {self.copy}", *extra, *precision])
 
 
-def fill(table: Table, records: Iterable[Record]) -> dict[tuple[str, str], dict[Conditions, list[tuple[Cell, Record]]]]:
-    """(row, column) -> conditions -> the records that fill it, one per cell (the newest where several do)."""
+def matches(table: Table, records: Iterable[Record]) -> Iterator[tuple[Cell, Record]]:
+    """Every record (or failure) that is a run of a cell of ``table``, with that cell."""
     index: dict[tuple, list[Record]] = defaultdict(list)
     for record in records:
         choices = record["choices"]
         index[choices["method"], choices["data"], record["seed"], tuple(record["normal"])].append(record)
-    found: dict[tuple[str, str], dict[Conditions, dict[Cell, Record]]] = defaultdict(lambda: defaultdict(dict))
     for cell in table.cells():
         cfg, choices = compose_cell(open_overrides(cell.overrides))
         for record in index[choices["method"], choices["data"], cell.seed, _names(cfg.protocol.normal)]:
             if _is(record, _expected(cfg, record["config"]["budget"])):
-                place = found[cell.row, cell.column][Conditions.of(record)]
-                place[cell] = max(place.get(cell, record), record, key=lambda r: r["environment"]["time"])
+                yield cell, record
+
+
+def fill(table: Table, records: Iterable[Record]) -> Filled:
+    """The records that fill each cell of ``table``, apart by conditions, one per cell (the newest where several do)."""
+    found: dict[tuple[str, str], dict[Conditions, dict[Cell, Record]]] = defaultdict(lambda: defaultdict(dict))
+    for cell, record in matches(table, records):
+        place = found[cell.row, cell.column][Conditions.of(record)]
+        place[cell] = max(place.get(cell, record), record, key=lambda r: (r["environment"]["time"], r["evaluated"]))
     return {key: {conditions: list(cells.items()) for conditions, cells in by.items()} for key, by in found.items()}
+
+
+def failures(table: Table, records: Iterable[Record]) -> dict[tuple[str, str], str]:
+    """(row, column) -> why its last try failed."""
+    return {(cell.row, cell.column): record["failure"] for cell, record in matches(table, records)}
 
 
 def _expected(cfg: DictConfig, budget: Node) -> Node:
@@ -84,21 +101,26 @@ def _names(normal: Any) -> tuple[str, ...]:
 
 def _is(record: Record, expected: Node) -> bool:
     config, defaults = record["config"], record["defaults"]
-    if config["data"]["image_size"] != expected["data"]["image_size"]:
+    if any(config["data"][name] != expected["data"][name] for name in ("image_size", "channels")):
         return False
-    expected["protocol"]["normal"] = record["normal"]  # compared by name before
-    return all(_node_is(config[name], expected[name], defaults[name]) for name in ("method", "protocol", "evaluation"))
+    free = {"method": set(record["weights"]), "protocol": {"normal"}, "evaluation": set()}
+    return all(_node_is(config[name], expected[name], defaults[name], free[name]) for name in free)
 
 
-def _node_is(bound: Node, node: Node, defaults: Node) -> bool:
-    """Whether ``bound`` is what ``node`` becomes once ``defaults`` fill it."""
+def _node_is(bound: Node, node: Node, defaults: Node, free: set[str]) -> bool:
+    """Whether ``bound`` is what ``node`` becomes once ``defaults`` fill it.
+
+    ``free`` arguments ("weights", "autoencoder.weights") may differ: the normal classes are compared by name before,
+    and weight files are conditions of a record, not its cell.
+    """
     if bound["_target_"] != node["_target_"] or not node.keys() <= bound.keys():
         return False
     for name, value in bound.items():
         wanted = node.get(name, defaults.get(name))
         if isinstance(value, dict) and isinstance(wanted, dict) and "_target_" in value:
-            if not _node_is(value, wanted, defaults.get(name) or {}):
+            inner = {other.removeprefix(f"{name}.") for other in free if other.startswith(f"{name}.")}
+            if not _node_is(value, wanted, defaults.get(name) or {}, inner):
                 return False
-        elif value != wanted:
+        elif value != wanted and name not in free:
             return False
     return True

@@ -4,75 +4,89 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from novelty.report.compare import Line, Measured, class_mean, verdict
+from novelty.report.compare import Line, class_mean, verdict
 from novelty.tables import Row, Table
 
 MEAN = "mean"
 
 
-def rows_of(table: Table, found: Sequence[Line]) -> list[list[str]]:
-    """Header and lines as text: every printed row, with ours and the difference below it where there is any."""
-    columns = [column.name for column in table.columns]
-    unit = float(table.printed["unit_max"])
-    digits = 3 if unit == 1 else 1
-    own = {row.name: row for row in table.rows}
-    out = [["", *columns, MEAN, "footnote"]]
+def rows_of(table: Table, found: Sequence[Line], failed: Mapping[tuple[str, str], str]) -> list[list[str]]:
+    """Header and lines as text: every printed row, with ours and the difference below it where there is any.
+
+    failed: (row, column) -> why; such a cell is shown as failed where no record fills it.
+    """
+    sheet = _Sheet(table)
+    own = {row.name for row in table.rows}
+    out = [["", *sheet.columns, MEAN, "footnote"]]
     for printed in table.printed["rows"]:
-        values = _printed_values(table, printed)
-        mean = printed["mean"]
-        texts = [_text(v, digits) for v in values.values()] + [_text(mean, digits)]
-        mine = [line for line in found if line.row.name == printed["method"]]
-        built = printed["method"] in own
-        out.append(
-            [printed["printed"], *texts, "" if mine else "not run" if built else "not run: no such method here yet"]
-        )
+        name, values = printed["method"], sheet.printed(printed)
+        mine = [line for line in found if line.row.name == name]
+        broken = {column: why for (row, column), why in failed.items() if row == name}
+        missing = "not run" if name in own else "not run: no such method here yet"
+        texts = [sheet.text(value) for value in [*values.values(), printed["mean"]]]
+        out.append([printed["printed"], *texts, "" if mine or broken else missing])
+        if broken and not mine:
+            marks = ["failed" if column in broken else "-" for column in sheet.columns]
+            out.append(["  ours", *marks, "-", f"failed: {next(iter(broken.values()))}"])
         for line in mine:
-            out += _ours(line, columns, values, mean, unit, digits)
+            out += [sheet.ours(line, broken), sheet.difference(line, values, printed["mean"])]
     return out
 
 
-def _printed_values(table: Table, printed: dict[str, Any]) -> dict[str, float | None]:
-    by_name = dict(zip(map(str, table.printed["columns"]), printed["values"], strict=True))
-    return {column.name: by_name[column.name] for column in table.columns}
+class _Sheet:
+    """How a table's numbers are written: in its unit, with its digits, better upwards or downwards."""
 
+    def __init__(self, table: Table) -> None:
+        self.columns = [column.name for column in table.columns]
+        self.names = [str(name) for name in table.printed["columns"]]
+        self.unit = float(table.printed["unit_max"])
+        self.digits = 3 if self.unit == 1 else 1
+        self.higher = bool(table.printed.get("higher_is_better", True))
 
-def _ours(
-    line: Line, columns: Sequence[str], printed: dict[str, float | None], mean: float | None, unit: float, digits: int
-) -> list[list[str]]:
-    cells = [line.cells.get(name) for name in columns]
-    ours = class_mean(line, columns)
-    seeds = sorted({cell.seeds for cell in cells if cell})
-    count = f"n={seeds[0]}" if len(seeds) == 1 else f"n={seeds[0]}-{seeds[-1]}"
-    values = [_measured(cell, unit, digits) for cell in cells] + [_text(ours and ours * unit, digits)]
-    result = [["  ours", *values, f"{count}; {line.conditions.describe()}"]]
-    differences, verdicts = [], []
-    for name, cell in zip(columns, cells, strict=True):
-        value = printed[name]
-        known = cell is not None and value is not None
-        differences.append(f"{cell.mean * unit - value:+.{digits}f}" if known else "")  # type: ignore[union-attr, operator]
-        verdicts.append(verdict(line.row, line, cell, None if value is None else value / unit))
-    total = f"{ours * unit - mean:+.{digits}f}" if ours is not None and mean is not None else ""
-    counted = {v: verdicts.count(v) for v in dict.fromkeys(verdicts) if v}
-    words = ", ".join(f"{n} {v}" for v, n in counted.items()) + (f" ({line.reason})" if line.reason else "")
-    return [*result, ["  difference", *differences, total, words]]
+    def printed(self, row: dict[str, Any]) -> dict[str, float | None]:
+        """Column -> value as printed."""
+        values = dict(zip(self.names, row["values"], strict=True))
+        return {name: values[name] for name in self.columns}
 
+    def text(self, value: float | None, sign: str = "") -> str:
+        """A value in the table's unit."""
+        return "-" if value is None else f"{value:{sign}.{self.digits}f}"
 
-def _text(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    def ours(self, line: Line, broken: Mapping[str, str]) -> list[str]:
+        """Our means and spreads; * where members of a mean are missing."""
+        texts = []
+        for name in self.columns:
+            cell = line.cells.get(name)
+            if cell is None:
+                texts.append("failed" if name in broken else "-")
+                continue
+            spread = "" if cell.std is None else f"±{cell.std * self.unit:.{self.digits}f}"
+            texts.append(self.text(cell.mean * self.unit) + spread + ("" if cell.complete else "*"))
+        mean = class_mean(line, self.columns)
+        seeds = sorted({cell.seeds for cell in line.cells.values()})
+        count = f"n={seeds[0]}" + (f"-{seeds[-1]}" if len(seeds) > 1 else "")
+        total = self.text(None if mean is None else mean * self.unit)
+        return ["  ours", *texts, total, f"{count}; {line.conditions.describe()}"]
 
-
-def _measured(cell: Measured | None, unit: float, digits: int) -> str:
-    if cell is None:
-        return "-"
-    mean = f"{cell.mean * unit:.{digits}f}"
-    return mean + ("" if cell.std is None else f"±{cell.std * unit:.{digits}f}") + ("" if cell.complete else "*")
+    def difference(self, line: Line, printed: Mapping[str, float | None], mean: float | None) -> list[str]:
+        """Ours less printed, and how many cells came to which verdict."""
+        texts, verdicts = [], []
+        for name, value in printed.items():
+            cell = line.cells.get(name)
+            known = cell is not None and value is not None
+            texts.append(self.text(cell.mean * self.unit - value, "+") if known else "")  # type: ignore[union-attr, operator]
+            verdicts.append(verdict(line, cell, None if value is None else value / self.unit, self.higher))
+        ours = class_mean(line, self.columns)
+        total = "" if ours is None or mean is None else self.text(ours * self.unit - mean, "+")
+        words = ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts) if v)
+        return ["  difference", *texts, total, words + (f" ({line.reason})" if line.reason else "")]
 
 
 def notes_of(table: Table, rows: Sequence[Row], bad: Sequence[dict[str, Any]]) -> list[str]:

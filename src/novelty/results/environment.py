@@ -13,25 +13,30 @@ from typing import Any
 PACKAGES = ("novelty", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy", "scikit-learn")
 
 
-def environment() -> dict[str, Any]:
-    """Versions, commit, hardware and time of now."""
+def now() -> str:
+    """The time, UTC, to the second."""
     from datetime import UTC, datetime
 
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def environment(accelerator: str = "auto") -> dict[str, Any]:
+    """Versions, commit, hardware (of ``accelerator``, as `hardware` names it) and time."""
     return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": now(),
         "commit": commit(),
-        "hardware": hardware_name(),
+        "hardware": hardware_name(accelerator),
         "threads": _threads(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
     }
 
 
-def hardware_name() -> str:
-    """The accelerator's name, or the processor's with its number of usable cores."""
+def hardware_name(accelerator: str = "auto") -> str:
+    """The GPU's name, or the processor's with its number of usable cores, whichever ``accelerator`` means here."""
     import torch
 
-    if torch.cuda.is_available():
+    if accelerator != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{_processor()}, {len(os.sched_getaffinity(0))} cores"
 

@@ -95,9 +95,17 @@ class Record:
         """Raw scores that another evaluation of this training left, where they are the ones that this one needs."""
         for path in sorted(self.folder.glob("*/result.json")):
             scores = path.with_name("scores.npz")
-            if scores.is_file() and json.loads(path.read_text(encoding="utf-8"))["keys"]["scoring"] == self.scoring:
-                return scores
+            try:
+                if scores.is_file() and json.loads(path.read_text(encoding="utf-8"))["keys"]["scoring"] == self.scoring:
+                    return scores
+            except (OSError, ValueError, KeyError, TypeError):  # a damaged record is no source
+                continue
         return None
+
+    def sweep(self) -> None:
+        """Remove the half-written files of killed processes; only while holding the lock."""
+        for left in [*self.folder.glob(".????????.*"), *self.folder.glob("*/.????????.*")]:
+            left.unlink(missing_ok=True)
 
     def state(self) -> State:
         """What a look at the folder tells, without touching it."""
@@ -113,7 +121,8 @@ class Record:
 
     def tidy(self, keep: str) -> None:
         """After success: what `keep` (none, weights, all) does not ask for goes."""
-        self.failure.unlink(missing_ok=True)
+        for path in (self.failure, self.folder / "traceback.txt"):
+            path.unlink(missing_ok=True)
         if keep != "all":
             self.resume.unlink(missing_ok=True)
         if keep == "none":
@@ -122,12 +131,15 @@ class Record:
 
 
 def read_all(runs: Path) -> Iterator[dict[str, Any]]:
-    """Every readable record below ``runs``, each with its path under ``"path"``; unreadable ones under ``"error"``."""
-    for path in sorted(runs.glob("*/*/*/*/result.json")):
+    """Every record below ``runs`` with its path under ``"path"``.
+
+    Failed cells have a ``"failure"`` in place of metrics; of unreadable files only path and ``"error"`` come.
+    """
+    for path in sorted([*runs.glob("*/*/*/*/result.json"), *runs.glob("*/*/*/failed.json")]):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-                raise ValueError(f"is not of layout {SCHEMA}")
+                raise ValueError(f"not of layout {SCHEMA}")
         except (OSError, ValueError) as error:
             yield {"path": str(path), "error": str(error)}
         else:

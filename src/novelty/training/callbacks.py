@@ -39,7 +39,12 @@ class StepSeed(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, method: L.LightningModule, batch: Tensor, batch_idx: int
     ) -> None:
-        step = steps_taken(trainer) - 1
+        self._seed(trainer, steps_taken(trainer) - 1)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, method: L.LightningModule) -> None:
+        self._seed(trainer, steps_taken(trainer))
+
+    def _seed(self, trainer: L.Trainer, step: int) -> None:
         torch.manual_seed(((self.seed * trainer.world_size + trainer.global_rank) * 2_654_435_761 + step) % 2**63)
 
 
@@ -48,11 +53,11 @@ class ResumePoint(L.Callback):
 
     The file is written between steps only (an exception in the middle of one would save half a step), under another
     name, then renamed. The first Ctrl-C, SIGTERM or SIGUSR1 (Slurm's warning) saves and raises `Stopped`; a second
-    Ctrl-C interrupts at once, leaving the file of the last save.
+    Ctrl-C interrupts at once, leaving the file of the last save. ``keep``: save the state after the last step too.
     """
 
-    def __init__(self, path: Path, every: float) -> None:
-        self.path, self.every = path, every
+    def __init__(self, path: Path, every: float, keep: bool = False) -> None:
+        self.path, self.every, self.keep = path, every, keep
         self.seconds = 0.0
         self._saved = self._started = time.monotonic()
         self._between_epochs = False
@@ -126,6 +131,8 @@ class ResumePoint(L.Callback):
 
     def on_train_end(self, trainer: L.Trainer, method: L.LightningModule) -> None:
         self._restore()
+        if self.keep:
+            self.save(trainer)
         self._stop_if_asked(trainer)
 
     def on_exception(self, trainer: L.Trainer, method: L.LightningModule, exception: BaseException) -> None:

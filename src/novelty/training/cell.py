@@ -25,22 +25,20 @@ from novelty.check import build
 from novelty.data.datamodule import NoveltyData
 from novelty.errors import NoveltyError
 from novelty.methods.base import Method
-from novelty.results.environment import environment
+from novelty.results.environment import environment, now
 from novelty.results.locks import locked
 from novelty.results.records import SCHEMA, write, write_arrays, write_json
 from novelty.training.callbacks import Calibrate, CollectScores, ResumePoint, StepSeed, steps_taken
 from novelty.training.loggers import finish, log_result, make_loggers
-from novelty.training.plan import Plan, split_sizes
+from novelty.training.plan import REFERENCE_IMAGES, Plan
 from novelty.training.progress import ProgressBar
-
-REFERENCE_IMAGES = 1000
-"""Normal images scored beside the test images, for thresholds."""
 
 EXPECTED_WARNINGS = (
     r".*does not have many workers",  # images lie in memory
     r".*GPU available but not used",  # hardware=cpu means it
     r".*`training_step` returned `None`",  # manual optimisation and methods that only calibrate
     r".*`LightningModule.configure_optimizers` returned `None`",
+    r".*Experiment logs directory .* exists",  # a resumed run's: earlier logs are moved aside
     r".*The number of training batches .* is smaller than the logging interval",
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 with torch 2.14
 )
@@ -56,11 +54,13 @@ def run_cell(plan: Plan, command: str, console: Console, label: str = "") -> dic
     record = plan.record
     if record.state() != "done":
         with locked(record.folder, f"{plan.title} is being worked on by another run"):
-            if record.state() != "done":  # the run that we waited for may have done it
+            record.sweep()
+            if not record.result.is_file():  # the run that we waited for may have done it
                 try:
                     _work(plan, command, console, label)
                 except Exception as error:
-                    write_json(record.failure, {"error": str(error), "kind": type(error).__name__, "command": command})
+                    failure = {"failure": str(error), "kind": type(error).__name__, "command": command}
+                    write_json(record.failure, {"schema": SCHEMA, **plan.identity, **failure, "time": now()})
                     if not isinstance(error, NoveltyError):
                         (record.folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
                     raise
@@ -72,6 +72,7 @@ def _work(plan: Plan, command: str, console: Console, label: str) -> None:
     hardware = plan.config["hardware"]
     if hardware["threads"]:
         torch.set_num_threads(hardware["threads"])
+    torch.backends.cudnn.allow_tf32 = False  # full precision means it; bf16-mixed is there for speed
     torch.hub.set_dir(plan.config["paths"]["weights"])
     if stored := plan.record.scored():
         _evaluate(plan, command, _reuse(plan, stored))
@@ -113,7 +114,7 @@ def _train(plan: Plan, data: NoveltyData, console: Console, label: str, loggers:
     record, config = plan.record, plan.config
     method = _build(plan, data)
     write(record.folder / "config.yaml", lambda path: OmegaConf.save(OmegaConf.create(config), path))
-    resume = ResumePoint(record.resume, config["hardware"]["checkpoint_every"])
+    resume = ResumePoint(record.resume, config["hardware"]["checkpoint_every"], keep=config["keep"] == "all")
 
     def save(trained: Method) -> None:
         content = {
@@ -121,7 +122,7 @@ def _train(plan: Plan, data: NoveltyData, console: Console, label: str, loggers:
             "key": record.training,
             "train_seconds": resume.elapsed(),
             "steps": steps_taken(trainer),
-            "environment": environment(),
+            "environment": environment(config["hardware"]["accelerator"]),
         }
         write(record.weights, lambda path: torch.save(content, path))
 
@@ -187,17 +188,10 @@ def _evaluate(plan: Plan, command: str, about: dict[str, Any]) -> dict[str, dict
         record.result,
         {
             "schema": SCHEMA,
-            "keys": {"training": record.training, "scoring": record.scoring, "evaluation": record.evaluation},
-            "choices": plan.choices,
-            "config": plan.config,
-            "defaults": plan.defaults,
-            "seed": plan.config["seed"],
-            "normal": list(plan.normal),
+            **plan.identity,
             "metrics": metrics,
-            "split": split_sizes(plan),
-            "data": {"digest": plan.images.digest, "copy": plan.images.copy},
-            "weights": plan.weights,
             **about,
+            "evaluated": now(),
             "command": command,
         },
     )

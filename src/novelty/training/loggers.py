@@ -5,7 +5,6 @@ from __future__ import annotations
 import netrc
 import os
 import socket
-import warnings
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,16 +24,22 @@ def make_loggers(plan: Plan, folder: Path) -> list[Logger]:
     if wanted["csv"]:
         from lightning.pytorch.loggers import CSVLogger
 
-        with warnings.catch_warnings():  # a resumed run appends to the folder that it finds
-            warnings.filterwarnings("ignore", "Experiment logs directory")
-            found.append(CSVLogger(folder, name="csv", version=""))
+        _move_aside(folder / "csv" / "metrics.csv")
+        found.append(CSVLogger(folder, name="csv", version=""))
     if wanted["tensorboard"]:
         from lightning.pytorch.loggers import TensorBoardLogger
 
         found.append(TensorBoardLogger(folder, name="tensorboard", version=""))
-    if wanted["wandb"]:
+    if wanted["wandb"] and wandb_mode(wanted["mode"]) != "disabled":
         found.append(_wandb(plan, folder, wanted))
     return found
+
+
+def _move_aside(path: Path) -> None:
+    """What was logged before a cut becomes metrics.1.csv, metrics.2.csv, ...: the logger would delete it."""
+    if path.is_file():
+        number = 1 + len(list(path.parent.glob("metrics.*.csv")))
+        path.rename(path.with_name(f"metrics.{number}.csv"))
 
 
 def log_result(loggers: list[Logger], metrics: dict[str, Any], step: int) -> None:

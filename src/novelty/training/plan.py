@@ -12,7 +12,8 @@ import torch
 from omegaconf import DictConfig
 
 from novelty.check import Node, build, check, defaults, parameters, target
-from novelty.data.cache import load
+from novelty.config import close_to
+from novelty.data import cache
 from novelty.data.datamodule import data_info
 from novelty.data.protocols import Split, cap
 from novelty.data.source import Images
@@ -21,6 +22,12 @@ from novelty.evaluation import metrics
 from novelty.info import WeightsFile
 from novelty.results.keys import file_digest, key
 from novelty.results.records import Record
+
+VERSION = 1
+"""Bumped by hand when the framework's own rules change numbers: batch order, seeding, draws of the protocols."""
+
+REFERENCE_IMAGES = 1000
+"""Normal images scored beside the test images, for thresholds."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,28 @@ class Plan:
         return {name: defaults(node) for name, node in nodes.items()}
 
     @property
+    def identity(self) -> Node:
+        """What record and failure note alike say of the cell."""
+        cls = target(self.config["method"], "method")
+        return {
+            "keys": {
+                "training": self.record.training,
+                "scoring": self.record.scoring,
+                "evaluation": self.record.evaluation,
+            },
+            "choices": self.choices,
+            "config": self.config,
+            "defaults": self.defaults,
+            "versions": {"framework": VERSION, "method": getattr(cls, "version", 1), "metrics": metrics.VERSION},
+            "processes": processes(self.config["hardware"]),
+            "seed": self.config["seed"],
+            "normal": list(self.normal),
+            "split": split_sizes(self),
+            "data": {"digest": self.images.digest, "copy": self.images.copy},
+            "weights": self.weights,
+        }
+
+    @property
     def title(self) -> str:
         """One line that tells this cell from others."""
         normal = "+".join(self.normal)
@@ -62,9 +91,10 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
     Raises NoveltyError for everything a person can get wrong up to here.
     """
     config = check(cfg)
+    check_hardware(config["hardware"])
     data, budget, paths = config["data"], config["budget"], config["paths"]
     source = build(data["source"], root=Path(paths["data"]).expanduser())
-    images = load(source, data["image_size"], Path(paths["cache"]).expanduser(), channels=data["channels"])
+    images = cache.load(source, data["image_size"], Path(paths["cache"]).expanduser(), channels=data["channels"])
     protocol = build(config["protocol"])
     indices = protocol.normal_classes(images.classes)
     first_of = images.classes if config["protocol"].get("normal") is None else ()
@@ -80,6 +110,7 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
         "normal": list(indices)
     }
     training = {
+        "framework": [VERSION, cache.FORMAT],
         "method": training_method,
         "data": {"digest": images.digest, "channels": data["channels"], "image_size": images.pixels.shape[-1]},
         "protocol": train_protocol,
@@ -90,8 +121,14 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
     }
     training_key = key(training)
     scoring_key = key(
-        {"training": training_key, "scoring": scoring, "protocol": test_only, "max_test": budget["max_test"]}
-        | ({"maps": True} if config["maps"] else {})
+        {
+            "training": training_key,
+            "scoring": scoring,
+            "protocol": test_only,
+            "max_test": budget["max_test"],
+            "reference": REFERENCE_IMAGES,
+            "maps": config["maps"],
+        }
     )
     evaluation_key = key({"scoring": scoring_key, "evaluation": config["evaluation"], "metrics": metrics.VERSION})
     runs = Path(paths["runs"]).expanduser()
@@ -103,11 +140,15 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
 def processes(hardware: Node) -> int:
     """Number of processes that share a batch: part of what is computed, unlike the device they run on."""
     devices = hardware["devices"]
-    if isinstance(devices, int):
-        return max(1, devices)
-    if isinstance(devices, list):
-        return len(devices)
-    raise NoveltyError(f"hardware.devices={devices} must be a number of devices or a list of their indices.")
+    count = len(devices) if isinstance(devices, list) else devices
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise NoveltyError(f"hardware.devices={devices} must be a number of devices from 1 on, or a list of indices.")
+    if count > 1 and hardware["strategy"] in ("auto", "ddp"):
+        raise NoveltyError(
+            f"hardware.strategy={hardware['strategy']} with {count} devices would start the command once for each: "
+            "set hardware.strategy=ddp_fork, or hardware.devices=1 and run a cell for each device."
+        )
+    return count
 
 
 def _method_payload(node: Node) -> tuple[Node, Node, dict[str, str]]:
@@ -127,25 +168,26 @@ def _method_payload(node: Node) -> tuple[Node, Node, dict[str, str]]:
             weights |= {f"{name}.{k}": v for k, v in inner_weights.items()}
             continue
         if kind is WeightsFile or WeightsFile in getattr(kind, "__args__", ()):
-            value = _content(value)
+            value = _content(value, getattr(cls, "known_weights", {}))
             if value is not None:
                 weights[name] = value
         (scoring if name in getattr(cls, "scoring", ()) else training)[name] = value
     return training, scoring, weights
 
 
-def _content(value: Any) -> str | None:
-    """A digest for a file, the word itself for a keyword such as "imagenet"."""
+def _content(value: Any, known: dict[str, str]) -> str | None:
+    """A digest for a file; a keyword such as "imagenet" for itself and for the file ``known`` by it."""
     path = Path(str(value)).expanduser()
     if value is None or not path.is_file():
         return value
     stat = path.stat()
-    return _digest_once(str(path), stat.st_size, stat.st_mtime_ns)
+    digest = _digest_once(str(path), stat.st_size, stat.st_mtime_ns)
+    return next((word for beginning, word in known.items() if digest.startswith(beginning)), "sha256:" + digest)
 
 
 @lru_cache(maxsize=64)
 def _digest_once(path: str, size: int, modified: int) -> str:
-    return "sha256:" + file_digest(Path(path))
+    return file_digest(Path(path))
 
 
 def split_sizes(plan: Plan) -> dict[str, int]:
@@ -157,3 +199,24 @@ def split_sizes(plan: Plan) -> dict[str, int]:
         "test_normal": len(plan.split.test) - novel,
         "test_novel": novel,
     }
+
+
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+STRATEGIES = ("auto", "ddp", "ddp_fork", "ddp_spawn", "ddp_notebook")
+
+
+def check_hardware(hardware: Node) -> None:
+    """Refuse what Lightning would only refuse later, in its own words; and a GPU where there is none."""
+    for name, allowed in (("accelerator", ACCELERATORS), ("precision", PRECISIONS), ("strategy", STRATEGIES)):
+        if hardware[name] not in allowed:
+            raise NoveltyError(
+                f"hardware.{name}={hardware[name]} is no choice{close_to(str(hardware[name]), allowed)} "
+                f"Allowed: {', '.join(allowed)}."
+            )
+    if hardware["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise NoveltyError(
+            "hardware.accelerator=gpu, but torch sees no GPU here: take hardware=cpu or hardware=auto, "
+            "or look at nvidia-smi and CUDA_VISIBLE_DEVICES."
+        )
+    processes(hardware)

@@ -29,6 +29,9 @@ def run_composed(cfg: DictConfig, choices: dict[str, str], overrides: list[str],
     """Plan, run and show one cell. ``alone``: not one of a sweep, so there is room for a panel."""
     console = Console(highlight=False)
     plan = make_plan(cfg, choices)
+    if plan.config["dry_run"]:
+        console.print(f"{plan.title}: {plan.record.state()}; its record would be {plan.record.result}", soft_wrap=True)
+        return 0.0
     command = "python -m novelty.run " + shlex.join(override.removeprefix("++") for override in overrides)
     done = plan.record.state() == "done"
     if alone:
@@ -67,7 +70,7 @@ def _expected_seconds(plan: Plan) -> float | None:
             same = (
                 record["config"]["method"] == plan.config["method"]
                 and record["config"]["budget"] == plan.config["budget"]
-                and record["environment"]["hardware"] == hardware_name()
+                and record["environment"]["hardware"] == hardware_name(plan.config["hardware"]["accelerator"])
             )
             if same:
                 found = (record["environment"]["time"], float(record["timings"]["train_seconds"]))

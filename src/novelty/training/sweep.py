@@ -11,9 +11,11 @@ from rich.table import Table as Grid
 
 from novelty.config import compose_cell, group_of, open_overrides
 from novelty.errors import NoveltyError
+from novelty.results.records import Record
 from novelty.tables import load_table
 from novelty.training.plan import make_plan
 
+KEEP_NONE = "keep=none"
 ORDER = ("cut", "failed", "missing", "running", "done", "impossible")
 
 
@@ -25,6 +27,7 @@ class PlannedCell:
     title: str
     state: str
     error: str = ""
+    record: Record | None = None
 
 
 def expand(combinations: Sequence[Sequence[str]], seeds: int | None) -> list[list[str]]:
@@ -62,7 +65,7 @@ def _table_cells(name: str, typed: list[str], seeds: int | None) -> list[tuple[s
             )
         cells = kept
     if not any(group_of(o) == "keep" for o in added):
-        added = ["keep=none", *added]
+        added = [KEEP_NONE, *added]
     return [(*cell.overrides, *added) for cell in cells]
 
 
@@ -81,10 +84,30 @@ def plan_all(cells: Sequence[list[str]], search_path: tuple[str, ...] = ()) -> l
         title = " ".join(o.lstrip("+") for o in overrides)
         try:
             plan = make_plan(*compose_cell(overrides, search_path))
-            planned.append(PlannedCell(overrides, plan.title, plan.record.state()))
+            planned.append(PlannedCell(overrides, plan.title, plan.record.state(), record=plan.record))
         except NoveltyError as error:
             planned.append(PlannedCell(overrides, title, "impossible", str(error)))
     return sorted(planned, key=lambda cell: ORDER.index(cell.state))
+
+
+def submitted(cells: Sequence[PlannedCell]) -> list[list[str]]:
+    """Overrides to run: evaluations that share a training keep its weights until `tidy_shared`."""
+    shared = _shared(cells)
+    return [["keep=weights" if o == KEEP_NONE and cell in shared else o for o in cell.overrides] for cell in cells]
+
+
+def tidy_shared(cells: Sequence[PlannedCell]) -> None:
+    """After the run: the weights that were kept only for the next evaluation go, where all of them are done."""
+    shared = _shared(cells)
+    waiting = {cell.record.folder for cell in shared if cell.record and cell.record.state() != "done"}
+    for cell in shared:
+        if cell.record and cell.record.folder not in waiting:
+            cell.record.tidy("none")
+
+
+def _shared(cells: Sequence[PlannedCell]) -> list[PlannedCell]:
+    counts = Counter(cell.record.folder for cell in cells if cell.record)
+    return [cell for cell in cells if cell.record and counts[cell.record.folder] > 1 and KEEP_NONE in cell.overrides]
 
 
 def report_plans(planned: Sequence[PlannedCell], detailed: bool) -> None:

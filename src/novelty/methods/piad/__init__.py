@@ -19,7 +19,7 @@ from novelty.methods.piad.losses import Kind, ReconstructionLoss
 from novelty.methods.piad.networks import Critic, NetworkSet, Variant, build_networks
 from novelty.methods.piad.weights import Cut, GradientWeight, Reduce
 from novelty.nn.adversarial import average_over_processes, drift, gradient_penalty, scale_gradient, wasserstein_loss
-from novelty.nn.backbones import Backbone, load_statistics, load_trunk
+from novelty.nn.backbones import DIGITS, Backbone, load_statistics, load_trunk
 from novelty.scores import Scores
 
 __all__ = ["PIAD"]
@@ -57,7 +57,7 @@ class PIAD(Method):
     Images pass in [-1, 1]; reconstructions are neither squashed nor clamped [S tables][C].
     """
 
-    input_gradient: ClassVar[bool] = True
+    known_weights: ClassVar[dict[str, str]] = dict.fromkeys(DIGITS.values(), "imagenet")
 
     def __init__(
         self,
