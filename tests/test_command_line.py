@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-import runpy
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from novelty.doors import door
 
 FAST = ("data=digits", "budget=smoke", "hardware=cpu", "logger=none")
 
@@ -72,7 +74,7 @@ def inside(module: str, arguments: list[str], capfd: pytest.CaptureFixture[str])
     before, typed = os.environ.copy(), list(sys.argv)
     sys.argv[:] = [module, *arguments]
     with pytest.raises(SystemExit) as left:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        door(importlib.import_module(module)._main)
     sys.argv[:] = typed
     GlobalHydra.instance().clear()
     os.environ.clear()
@@ -99,7 +101,7 @@ REPORT_WRONG = {
 
 @pytest.mark.parametrize("typed", REPORT_WRONG)
 def test_a_mistake_in_a_report_is_one_sentence(typed: str, capfd: pytest.CaptureFixture[str]) -> None:
-    code, _, err = inside("novelty.report", typed.split(), capfd)
+    code, _, err = inside("novelty.report.__main__", typed.split(), capfd)
     assert code == 1
     assert REPORT_WRONG[typed] in err
     assert len(err.strip().splitlines()) == 1
@@ -116,7 +118,7 @@ DATA_WRONG = {
 
 @pytest.mark.parametrize("typed", DATA_WRONG)
 def test_a_mistake_about_data_is_one_sentence(typed: str, capfd: pytest.CaptureFixture[str]) -> None:
-    code, _, err = inside("novelty.data", typed.split(), capfd)
+    code, _, err = inside("novelty.data.__main__", typed.split(), capfd)
     assert code == 1
     assert DATA_WRONG[typed] in err
     assert len(err.strip().splitlines()) == 1
