@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from novelty.data.source import Source
+
 CIFAR_ORDER_IN_TAR = (
     "data_batch_4",
     "test_batch",
@@ -112,3 +114,16 @@ def write_images(
     for i in range(count):
         shape = (side, side) if mode == "L" else (side, side, 3)
         Image.fromarray(noise(1000 * seed + i, *shape)).save(folder / f"{i:04d}{suffix}")
+
+
+def read(source: Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels, labels and test flags of a source whose images have one size."""
+    blocks = list(source.blocks())
+    for block in blocks:
+        assert block.pixels.dtype == np.uint8
+        assert block.pixels.ndim == 4
+        assert len(block.pixels) == len(block.labels)
+    flags = np.concatenate([np.full(len(block.labels), block.test) for block in blocks])
+    assert (np.diff(flags.astype(int)) >= 0).all(), "training images first"
+    pixels, labels = (np.concatenate([block[i] for block in blocks]) for i in (0, 1))
+    return pixels, labels, flags

@@ -80,8 +80,7 @@ class _Sheet:
         texts, verdicts = [], []
         for name, value in printed.items():
             cell = line.cells.get(name)
-            known = cell is not None and value is not None
-            texts.append(self.text(cell.mean * self.unit - value, "+") if known else "")  # type: ignore[union-attr, operator]
+            texts.append("" if cell is None or value is None else self.text(cell.mean * self.unit - value, "+"))
             verdicts.append(verdict(line, cell, None if value is None else value / self.unit, self.higher))
         ours = class_mean(line, self.columns)
         total = "" if ours is None or mean is None else self.text(ours * self.unit - mean, "+")

@@ -57,10 +57,12 @@ def log_result(loggers: list[Logger], metrics: dict[str, Any], step: int) -> Non
 
 def finish(loggers: list[Logger]) -> None:
     """Close them, so that the next cell of a sweep begins runs of its own."""
+    from lightning.pytorch.loggers import WandbLogger
+
     for logger in loggers:
         logger.finalize("success")
-        if type(logger).__name__ == "WandbLogger":
-            logger.experiment.finish()  # type: ignore[attr-defined]
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()
 
 
 def _wandb(plan: Plan, folder: Path, wanted: Node) -> Logger:
