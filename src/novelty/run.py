@@ -1,6 +1,17 @@
-"""`python -m novelty.run`: one cell, or with a table, a figure or `-m` a sweep of cells.
+"""novelty: experiments in image novelty detection.
 
-Nothing heavy is imported here: `--help` and a mistyped option answer at once.
+usage: python -m novelty.run [group=choice ...] [key=value ...] [-m]     (or: novelty ...)
+
+python -m novelty.run method=piad data=cifar10 protocol.normal=automobile          one cell
+python -m novelty.run -m method=kde,ocsvm data=mnist 'protocol.normal=range(10)'   a sweep
+python -m novelty.run table=piad/table2_mnist dry_run=true                         what a published table would run
+python -m novelty.run table=piad/table2_mnist method=kde                           a part of it; globs and 'all' work
+python -m novelty.report table=piad/table2_mnist                                   printed against measured
+python -m novelty.data info                                                        which data sets are here
+python -m novelty.run method=piad --cfg job                                        the whole configuration of a run
+python -m novelty.run --hydra-help                                                 Hydra's own options
+
+Tab completion: eval "$(novelty -sc install=bash)"
 """
 
 from __future__ import annotations
@@ -9,7 +20,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from novelty.config import conf_dir, explain, open_overrides, register, tables_matching
+from novelty.config import conf_dir, experiments_dir, explain, names_under, open_overrides, register, tables_matching
 from novelty.doors import door
 from novelty.errors import NoveltyError
 
@@ -32,6 +43,9 @@ def main() -> None:
 
 
 def _main() -> None:
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        _help()
+        return
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -45,6 +59,16 @@ def _main() -> None:
         raise explain(error, arguments) from error
     except _Escaped as escaped:
         raise escaped.error from escaped.error.__cause__
+
+
+def _help() -> None:
+    """Usage and every choice of every group, from the file names alone."""
+    print(__doc__)
+    print("Groups and their choices:\n")
+    folders = [path for path in sorted(conf_dir().iterdir()) if path.is_dir() and path.name != "recipe"]
+    for folder in [*folders, experiments_dir() / "table", experiments_dir() / "figure"]:
+        if names := names_under(folder):
+            print(f"{folder.name:>12}: {', '.join(names)}")
 
 
 def _arguments(typed: list[str]) -> list[str]:
