@@ -23,7 +23,7 @@ EMBEDDED = {
 MNIST = {
     "method=autoencoder protocol.normal=1 budget.scale=0.02": 0.97,  # two epochs
     "method=ocsvm protocol.normal=1": 0.99,
-    "method=piad method.reconstruction=mse protocol.normal=1 budget.scale=0.003": 0.9,  # 150 iterations
+    "method=piad method.reconstruction=mse protocol.normal=1 budget.scale=0.01": 0.9,  # 500 iterations
 }
 
 
