@@ -47,6 +47,7 @@ WRONG = {
     "hardware.devices=2": ("hardware.strategy=ddp_fork",),
     "hardware.devices=-1": ("from 1 on",),
     "logger.mode=onlin logger.wandb=true": ("logger.mode=onlin is no choice",),
+    "protocol.normal=[0": ("protocol.normal=[0 cannot be read as key=value", "in quotes"),
     "method=null": ("method=null leaves the run without its method",),
     "hardware.devices=many": ("hardware.devices=many",),
     "method.batch_size=0": ("batch_size is 0",),

@@ -7,7 +7,7 @@ import types
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NewType, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NewType, Union, cast, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -175,7 +175,7 @@ def check(cfg: DictConfig) -> Node:
                 f"{name} is no key of the configuration{close_to(name, known)} Keys: {', '.join(known)}."
             )
     own = OmegaConf.masked_copy(cfg, [str(name) for name in cfg if name != "hydra"])
-    plain: Node = OmegaConf.to_container(own, resolve=True, enum_to_str=True)  # type: ignore[assignment]
+    plain = cast(Node, OmegaConf.to_container(own, resolve=True, enum_to_str=True))
     plain["method"] = bind(plain["method"], "method", Method)
     plain["protocol"] = bind(plain["protocol"], "protocol", Protocol)
     plain["evaluation"] = bind(plain["evaluation"], "evaluation", Evaluation)

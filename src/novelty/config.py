@@ -224,7 +224,7 @@ def tables_matching(pattern: str) -> list[str]:
     return found
 
 
-def explain(error: Exception, typed: Sequence[str]) -> NoveltyError | Exception:
+def explain(error: Exception) -> NoveltyError | Exception:
     """Hydra's complaint about an override in our words: what is wrong and what is allowed; other errors as they are."""
     import re
 
@@ -249,8 +249,9 @@ def explain(error: Exception, typed: Sequence[str]) -> NoveltyError | Exception:
                 f"There is no {group} {name}{close_to(name, names)} Known: {', '.join(names) or 'none yet'}."
             )
     if type(error).__name__ == "OverrideParseException":
+        typed = str(getattr(error, "override", "The command line")).lstrip("+")
         return NoveltyError(
-            f"{error.override} cannot be read as key=value ({text.splitlines()[0]}); put brackets, commas and blanks "  # type: ignore[attr-defined]
-            "in quotes, as in 'protocol.normal=[cat,dog]'."
+            f"{typed} cannot be read as key=value ({text.splitlines()[0]}); "
+            "put brackets, commas and blanks in quotes, as in 'protocol.normal=[cat,dog]'."
         )
     return error

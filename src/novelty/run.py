@@ -51,12 +51,12 @@ def _main() -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to the door, which words them
-    sys.argv[1:] = arguments = _arguments(sys.argv[1:])
+    sys.argv[1:] = _arguments(sys.argv[1:])
     register()
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(cell)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, arguments) from error
+        raise explain(error) from error
     except _Escaped as escaped:
         raise escaped.error from escaped.error.__cause__
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from novelty.config import close_to, compose_cell, conf_dir, names_under
 from novelty.doors import door
@@ -79,7 +79,7 @@ def stats(arguments: list[str]) -> None:
     """Measure and write the statistics of a backbone's features."""
     import torch
 
-    from novelty.nn.backbones import feature_statistics, load_trunk, save_statistics
+    from novelty.nn.backbones import Backbone, feature_statistics, load_trunk, save_statistics
 
     defaults = {"backbone": "vgg19", "weights": "imagenet", "images": "", "out": "stats.json", "size": "224"}
     chosen = _options(arguments, defaults)
@@ -94,7 +94,7 @@ def stats(arguments: list[str]) -> None:
     if not out.parent.is_dir():
         raise NoveltyError(f"out={out} cannot be written: there is no folder {out.parent}.")
     torch.hub.set_dir(Path(compose_cell([]).cfg.paths.weights).expanduser())
-    trunk = load_trunk(chosen["backbone"], chosen["weights"])  # type: ignore[arg-type]
+    trunk = load_trunk(cast(Backbone, chosen["backbone"]), chosen["weights"])
     found = feature_statistics(trunk, _batches(folder, int(chosen["size"])))
     found = found._replace(source=f"{found.source} of {folder.name} at {chosen['size']} px")
     save_statistics(out, trunk, found)

@@ -11,6 +11,7 @@ import threading
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 from novelty.errors import NoveltyError
@@ -71,7 +72,7 @@ def _fetch(url: str, target: Path, checksum: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def _stream(response: http.client.HTTPResponse, file: object, name: str) -> str:
+def _stream(response: http.client.HTTPResponse, file: IO[bytes], name: str) -> str:
     """Copy the body to ``file`` under a progress bar on stderr; the MD5 of it."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -82,7 +83,7 @@ def _stream(response: http.client.HTTPResponse, file: object, name: str) -> str:
         task = progress.add_task(f"Downloading {name}", total=response.length)
         while chunk := response.read(_CHUNK):
             summed.update(chunk)
-            file.write(chunk)  # type: ignore[attr-defined]
+            file.write(chunk)
             progress.advance(task, len(chunk))
     return summed.hexdigest()
 

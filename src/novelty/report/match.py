@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -92,7 +92,7 @@ def _expected(cfg: DictConfig, budget: Node) -> Node:
     for name, value in budget.items():
         OmegaConf.update(cfg, f"budget.{name}", value)
     nodes = OmegaConf.masked_copy(cfg, ["method", "protocol", "evaluation", "data", "budget"])
-    return OmegaConf.to_container(nodes, resolve=True)  # type: ignore[return-value]
+    return cast(Node, OmegaConf.to_container(nodes, resolve=True))
 
 
 def _names(normal: Any) -> tuple[str, ...]:
