@@ -14,9 +14,9 @@ from torch import Tensor
 
 from novelty.data.datamodule import NoveltyData
 from novelty.methods.base import Method
-from novelty.training import cell as cells
 from novelty.training.callbacks import Calibrate, CollectScores, StepSeed
 from novelty.training.plan import Plan
+from novelty.training.trainer import build_method, quiet
 
 METHODS = options("method")
 
@@ -37,7 +37,7 @@ def _data(planned: Plan) -> NoveltyData:
 
 
 def _fit(planned: Plan, data: NoveltyData, **trainer: Any) -> Method:
-    method = cells._build(planned, data)
+    method = build_method(planned, data)
     callbacks = [StepSeed(0), Calibrate(lambda method: None)]
     _trainer(callbacks, method.schedule.epochs or 1, **trainer).fit(method, datamodule=data)
     return method.eval()
@@ -60,7 +60,7 @@ def _trainer(callbacks: list[L.Callback], epochs: int = 1, **options: Any) -> L.
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NOVELTY_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        with cells._quiet():
+        with quiet():
             return Trained(request.param)
 
 
@@ -99,7 +99,7 @@ def test_scores_repeat_bit_for_bit(trained: Trained) -> None:
 
 def test_checkpoint_round_trip_is_bit_equal(trained: Trained, tmp_path: Any) -> None:
     torch.save(trained.method.state_dict(), tmp_path / "weights.ckpt")
-    again = cells._build(trained.plan, trained.data)
+    again = build_method(trained.plan, trained.data)
     again.load_state_dict(torch.load(tmp_path / "weights.ckpt", weights_only=True))
     again.eval()
     expected = _image_scores(trained.method, trained.images)
@@ -120,14 +120,14 @@ def test_input_gradients_flow_and_no_parameter_collects_one(trained: Trained) ->
 
 
 def test_training_again_gives_the_same_bits(trained: Trained) -> None:
-    with cells._quiet():
+    with quiet():
         again = _fit(trained.plan, _data(trained.plan))
     expected = _image_scores(trained.method, trained.images)
     assert all(torch.equal(values, expected[name]) for name, values in _image_scores(again, trained.images).items())
 
 
 def test_bfloat16_training_runs(trained: Trained) -> None:
-    with cells._quiet():
+    with quiet():
         method = _fit(trained.plan, _data(trained.plan), precision="bf16-mixed")
     assert all(v.isfinite().all() for v in _image_scores(method, trained.images).values())
 
@@ -138,7 +138,7 @@ def test_two_processes_score_every_image_once(trained: Trained, tmp_path: Any) -
         collect = CollectScores(
             lambda image, maps: torch.save({k: torch.from_numpy(v) for k, v in image.items()}, kept), False
         )
-        with cells._quiet(), warnings.catch_warnings():
+        with quiet(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*multi-threaded.*fork.*", DeprecationWarning)
             _trainer([collect], **options).test(trained.method, datamodule=_data(trained.plan), verbose=False)
         return dict(torch.load(kept, weights_only=True))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cells import quiet
@@ -27,19 +29,45 @@ MNIST = {
 }
 
 
+def _metrics(typed: str, hardware: str = "cpu") -> dict[str, Any]:
+    overrides = open_overrides([*typed.split(), f"hardware={hardware}", "logger=none"])
+    record = run_cell(make_plan(*compose_cell(overrides)), "", quiet())
+    return dict(record["metrics"][record["primary"]])
+
+
 def _auroc(typed: str) -> float:
-    record = run_cell(
-        make_plan(*compose_cell(open_overrides([*typed.split(), "hardware=cpu", "logger=none"]))), "", quiet()
-    )
-    return float(record["metrics"][record["primary"]]["auroc"])
+    return float(_metrics(typed)["auroc"])
 
 
 @pytest.mark.parametrize("typed", EMBEDDED)
-def test_the_embedded_digits_are_learnt(typed: str, runs: object) -> None:
+def test_the_embedded_digits_are_learnt(typed: str, runs: Path) -> None:
     assert _auroc(f"data=digits {typed}") >= EMBEDDED[typed]
 
 
 @pytest.mark.skipif("NOVELTY_DATA" not in os.environ, reason="NOVELTY_DATA says where MNIST lies")
 @pytest.mark.parametrize("typed", MNIST)
-def test_mnist_is_learnt(typed: str, runs: object) -> None:
+def test_mnist_is_learnt(typed: str, runs: Path) -> None:
     assert _auroc(f"data=mnist {typed}") >= MNIST[typed]
+
+
+def _agree(typed: str) -> None:
+    plain, fast = _metrics(typed), _metrics(typed, "cpu_fast")
+    for one, other in ((plain, fast), (fast, plain)):
+        low, high = other["auroc_interval"]
+        assert low <= one["auroc"] <= high
+
+
+def test_half_precision_reaches_the_same_on_the_digits(runs: Path) -> None:
+    _agree("data=digits method=piad")
+
+
+@pytest.mark.skipif("NOVELTY_DATA" not in os.environ, reason="NOVELTY_DATA says where MNIST lies")
+def test_half_precision_reaches_the_same_on_mnist(runs: Path) -> None:
+    _agree("data=mnist method=piad method.reconstruction=mse protocol.normal=1 budget.scale=0.02")
+
+
+def test_a_compiled_method_learns_the_same(runs: Path, tmp_path: Path) -> None:
+    """Other kernels, other rounding; a few steps, since compiling takes minutes on a small machine."""
+    typed = "data=digits method=autoencoder budget.scale=0.05"
+    compiled = _auroc(f"{typed} hardware.compile=default paths.runs={tmp_path}")
+    assert compiled == pytest.approx(_auroc(typed), abs=0.02)

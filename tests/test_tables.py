@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from cells import quiet
-from data.fake_layouts import cifar_batches, write_cifar_folder, write_idx
+from data.fakes.every import WRITERS
 
-from novelty.config import compose_cell, experiments_dir, names_under
+from novelty.config import compose_cell, experiments_dir, names_under, open_overrides
 from novelty.report.compare import lines
 from novelty.report.match import fill
 from novelty.results.records import read_all
@@ -25,13 +25,12 @@ def test_a_cell_of_every_row_runs_and_finds_its_place(
     name: str, row: str, tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOVELTY_DATA", str(tmp_path))
-    write_idx(tmp_path / "MNIST" / "raw", train=60, test=30)
-    write_cifar_folder(tmp_path, cifar_batches()[0])
     table = load_table(name)
-    (overrides,) = (r.overrides for r in table.rows if r.name == row)
-    typed = [f"table={name}", *overrides, "budget=smoke", "hardware=cpu", "logger=none"]
-    cell = expand([typed], 1)[0]
-    cfg, _ = compose_cell(cell)
+    first = next(cell for cell in table.cells() if cell.row == row)
+    cell = open_overrides([*first.overrides, "budget=smoke", "hardware=cpu", "logger=none"])
+    assert [*open_overrides(first.overrides), "keep=none"] in expand([[f"table={name}"]], None)
+    cfg, choices = compose_cell(cell)
+    WRITERS[choices["data"]](tmp_path)
     if cfg.method.get("weights"):
         cell = [*cell, "++method.weights=random"]
     record = run_cell(make_plan(*compose_cell(cell)), "test", quiet())

@@ -14,7 +14,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from novelty.errors import NoveltyError
 
-OPEN_NODES = ("method", "protocol", "evaluation", "data.source")
+OPEN_NODES = ("method", "protocol", "evaluation", "data.source", "figure")
 """Nodes with a `_target_`: their schema is the signature of the class, so a key need not stand in the YAML."""
 
 
@@ -68,16 +68,21 @@ class Budget:
 class Hardware:
     """What the run runs on; none of it changes what is computed but `precision` and the number of processes.
 
-    score_batch: images scored at once; checkpoint_every: seconds between two saved states of a training.
+    devices: how many (-1: all GPUs) or which; more than one share every batch.  strategy: auto, or ddp (even for one).
+    channels_last: memory layout of images and kernels; null: where it is faster (CPU; GPU in half precision).
+    compile: mode of torch.compile for the parts of a method that may be compiled (`Method.compilable`), or null.
+    threads: of each process; null: torch's choice.  score_batch: images scored at once; null: 64 on the CPU, else 250.
+    checkpoint_every: seconds between two saved states of a training.
     """
 
     accelerator: str = MISSING
     devices: Any = MISSING
     strategy: str = "auto"
     precision: str = "32-true"
-    channels_last: bool = False
+    channels_last: bool | None = None
+    compile: str | None = None
     threads: int | None = None
-    score_batch: int = 250
+    score_batch: int | None = None
     checkpoint_every: float = 60.0
 
 
@@ -181,13 +186,18 @@ def compose_cell(overrides: Sequence[str], search_path: tuple[str, ...] = ()) ->
     Takes simple overrides only (no sweeps, no deletions); a milliseconds affair after the first of each combination.
     search_path: further folders of configs, as URLs (Hydra's ``--config-dir`` and ``hydra.searchpath``).
     """
-    roots = [conf_dir(), *(Path(url.removeprefix("file://")) for url in search_path)]
-    choices = tuple(o for o in overrides if o.startswith("~") or any((r / group_of(o)).is_dir() for r in roots))
+    roots = [conf_dir(), experiments_dir(), *(Path(url.removeprefix("file://")) for url in search_path)]
+    chosen = [o for o in overrides if not o.endswith("=null")]
+    choices = tuple(o for o in chosen if o.startswith("~") or any((r / group_of(o)).is_dir() for r in roots))
     composed = _compose(choices, search_path)
     cfg = composed.cfg.copy()
     for override in overrides:
         if override not in choices:
             key, value = override.lstrip("+").split("=", 1)
+            parent, _, name = key.rpartition(".")
+            node = OmegaConf.select(cfg, parent) if parent else cfg
+            if not override.startswith("+") and OmegaConf.is_dict(node) and name not in node:
+                raise _no_key(key, node)
             OmegaConf.update(cfg, key, _value(value), force_add=True)
     return composed._replace(cfg=cfg)
 
@@ -197,6 +207,12 @@ def _value(text: str) -> Any:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     return OverridesParser.create().parse_override(f"key={text}").value()
+
+
+def _no_key(key: str, node: Any) -> NoveltyError:
+    options = [str(option) for option in node]
+    hint = close_to(key.rpartition(".")[2], options)
+    return NoveltyError(f"{key} is no key of the configuration{hint} Allowed here: {', '.join(options)}.")
 
 
 def close_to(word: str, options: Iterable[str]) -> str:
@@ -212,13 +228,18 @@ def names_under(folder: Path) -> list[str]:
 
 def tables_matching(pattern: str) -> list[str]:
     """Published tables that a name, a glob or ``all`` stands for."""
+    return matching("table", pattern)
+
+
+def matching(group: str, pattern: str) -> list[str]:
+    """Names of the tables or figures (``group``) that a name, a glob or ``all`` stands for."""
     import fnmatch
 
-    names = names_under(experiments_dir() / "table")
+    names = names_under(experiments_dir() / group)
     found = [name for name in names if pattern == "all" or fnmatch.fnmatch(name, pattern)]
     if not found:
         raise NoveltyError(
-            f"There is no table {pattern}{close_to(pattern, names)} "
+            f"There is no {group} {pattern}{close_to(pattern, names)} "
             f"Known: {', '.join(names) or 'none'}; globs and 'all' work."
         )
     return found
@@ -231,13 +252,10 @@ def explain(error: Exception) -> NoveltyError | Exception:
     text = str(error)
     if found := re.search(r"Could not override '([\w.@/]+)'|Key '([\w.@/]+)' is not in", text):
         key = found.group(1) or found.group(2)
-        parent, _, name = key.rpartition(".")
+        parent = key.rpartition(".")[0]
         node = OmegaConf.select(_compose(()).cfg, parent) if parent else OmegaConf.structured(Root)
         if OmegaConf.is_dict(node):
-            options = [str(option) for option in node]
-            return NoveltyError(
-                f"{key} is no key of the configuration{close_to(name, options)} Allowed here: {', '.join(options)}."
-            )
+            return _no_key(key, node)
     if (found := re.search(r"Error merging override (\S+)", text)) and error.__cause__ is not None:
         return NoveltyError(f"{found.group(1).lstrip('+')} cannot be: {str(error.__cause__).splitlines()[0]}.")
     if found := re.search(r"Could not find '(\w+)/([^']+)'", text):

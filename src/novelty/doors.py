@@ -28,6 +28,25 @@ def door(main: Callable[[], None]) -> None:
         leave(sentence)
 
 
+def keep_memory() -> bool:
+    """Let glibc keep the memory of large tensors for the next step instead of giving it back: a tenth to a third faster
+    on the CPU, at the price of holding on to the largest amount that was ever in use.
+
+    Whether it was done: only with glibc, and not where the environment has MALLOC_ settings of its own. To switch it
+    off, set any of these, for example MALLOC_TRIM_THRESHOLD_=131072 (glibc's default).
+    """
+    if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
+        return False
+    import ctypes
+
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # another C library
+        return False
+    trim_threshold, top_pad, mmap_max = -1, -2, -4  # malloc.h
+    return all([mallopt(mmap_max, 0), mallopt(trim_threshold, -1), mallopt(top_pad, 256 * 2**20)])
+
+
 def leave(sentence: str, code: int = 1) -> None:
     """Print to stderr and exit."""
     print(f"novelty: {sentence}", file=sys.stderr, flush=True)

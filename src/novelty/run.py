@@ -6,6 +6,7 @@ python -m novelty.run method=piad data=cifar10 protocol.normal=automobile       
 python -m novelty.run -m method=kde,ocsvm data=mnist 'protocol.normal=range(10)'   a sweep
 python -m novelty.run table=piad/table2_mnist dry_run=true                         what a published table would run
 python -m novelty.run table=piad/table2_mnist method=kde                           a part of it; globs and 'all' work
+python -m novelty.run figure=piad/fig1_contrast data=cifar10                       a published figure: numbers, picture
 python -m novelty.report table=piad/table2_mnist                                   printed against measured
 python -m novelty.data info                                                        which data sets are here
 python -m novelty.run method=piad --cfg job                                        the whole configuration of a run
@@ -20,14 +21,12 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from novelty.config import conf_dir, experiments_dir, explain, names_under, open_overrides, register, tables_matching
-from novelty.doors import door
+from novelty.config import conf_dir, experiments_dir, explain, matching, names_under, open_overrides, register
+from novelty.doors import door, keep_memory
 from novelty.errors import NoveltyError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-SWEEPS = ("table=", "figure=")
 
 
 class _Escaped(BaseException):
@@ -51,10 +50,11 @@ def _main() -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to the door, which words them
-    sys.argv[1:] = _arguments(sys.argv[1:])
     register()
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(cell)()
+        for arguments in _runs(_arguments(sys.argv[1:])):
+            sys.argv[1:] = arguments
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(cell)()
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error) from error
     except _Escaped as escaped:
@@ -76,15 +76,33 @@ def _arguments(typed: list[str]) -> list[str]:
     expanded = []
     for argument in typed:
         name, _, value = argument.partition("=")
-        if name == "table" and value not in ("", "null"):
-            argument = "table=" + ",".join(t for pattern in value.split(",") for t in tables_matching(pattern))
+        if name in ("table", "figure") and value not in ("", "null"):
+            argument = f"{name}=" + ",".join(found for pattern in value.split(",") for found in matching(name, pattern))
         if value == "null" and (conf_dir() / name).is_dir() and name != "recipe":
             raise NoveltyError(f"{name}=null leaves the run without its {name}: choose one of the names in --help.")
         expanded.append(argument)
-    swept = any(a.startswith(SWEEPS) and not a.endswith("=null") for a in expanded)
-    if swept and not {"-m", "--multirun", "-c", "--cfg"} & set(expanded):
+    if _names(expanded, "table") and not {"-m", "--multirun", "-c", "--cfg"} & set(expanded):
         expanded.append("--multirun")
     return open_overrides(expanded)
+
+
+def _names(arguments: list[str], group: str) -> list[str]:
+    """The tables or figures that are asked for."""
+    typed = next((a for a in reversed(arguments) if a.startswith(f"{group}=")), f"{group}=null").split("=", 1)[1]
+    return [] if typed == "null" else typed.split(",")
+
+
+def _runs(arguments: list[str]) -> list[list[str]]:
+    """Hydra's command lines: one for each figure, which has no cells to sweep over, otherwise a single one."""
+    figures = _names(arguments, "figure")
+    if not figures:
+        return [arguments]
+    if {"-m", "--multirun"} & set(arguments):
+        raise NoveltyError(
+            "A figure is drawn by itself: leave out -m and table=, and name several as 'figure=piad/*' or figure=all."
+        )
+    others = [a for a in arguments if not a.startswith("figure=")]
+    return [[f"figure={figure}", *others] for figure in figures]
 
 
 def cell(cfg: DictConfig) -> float:
@@ -92,18 +110,21 @@ def cell(cfg: DictConfig) -> float:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from novelty.training.session import run_composed
-
     register()  # a launcher's worker process starts without the resolvers
+    keep_memory()
     hydra = HydraConfig.get()
+    choices = {str(group): str(name) for group, name in hydra.runtime.choices.items()}
+    overrides = list(hydra.overrides.task)
     alone = hydra.mode == RunMode.RUN
     try:
-        return run_composed(
-            cfg,
-            choices={name: str(value) for name, value in hydra.runtime.choices.items()},
-            overrides=list(hydra.overrides.task),
-            alone=alone,
-        )
+        if cfg.figure is not None:
+            from novelty.figures.session import draw_composed
+
+            draw_composed(cfg, choices, overrides)
+            return 0.0
+        from novelty.training.session import run_composed
+
+        return run_composed(cfg, choices, overrides, alone)
     except Exception as error:
         if alone:
             raise _Escaped(error) from error

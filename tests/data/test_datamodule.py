@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import mmap
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novelty.data.datamodule import IndexedBatches, TrainingBatches
+from novelty.data import datamodule, paging
+from novelty.data.datamodule import IndexedBatches, NoveltyData, TrainingBatches
+from novelty.data.protocols import Split
+from novelty.data.source import Images
 from novelty.errors import NoveltyError
 from novelty.info import Schedule
 
@@ -88,3 +95,99 @@ def test_orders_differ_by_seed_and_repeat_by_seed() -> None:
         return _indices(TrainingBatches(_pixels(50), Schedule(batch_size=50, epochs=1), seed=seed).at(0))
 
     assert first(1) == first(1) != first(2)
+
+
+def test_an_order_once_used_stays() -> None:
+    """What (seed, step) gives is part of published numbers: pass p is torch's permutation of this seed."""
+    loader = TrainingBatches(_pixels(50), Schedule(batch_size=8, iterations=20), seed=7)
+    for step in range(20):
+        order = torch.randperm(50, generator=torch.Generator().manual_seed(7 * 1_000_003 + step // 6))
+        assert _indices(loader.at(step)) == order[step % 6 * 8 :][:8].tolist()
+
+
+@given(st.integers(4, 40), st.sampled_from([1, 2]), st.sampled_from([1, 3]), st.booleans(), st.integers(0, 9))
+def test_an_index_gives_what_a_copy_would(count: int, world: int, joined: int, last: bool, seed: int) -> None:
+    pixels = torch.randint(0, 256, (97, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    index = torch.randperm(97, generator=torch.Generator().manual_seed(seed))[:count]
+    schedule = Schedule(batch_size=4, epochs=2, batches_per_step=joined)
+    for rank in range(world):
+        ours = TrainingBatches(pixels, schedule, seed, rank, world, last, index)
+        copied = TrainingBatches(pixels[index], schedule, seed, rank, world, last)
+        for step in range(2 * len(copied)):
+            batch = ours.at(step)
+            assert torch.equal(batch, copied.at(step))
+            assert torch.equal(batch, pixels[index[ours.positions]].float() / 255)
+            assert batch.is_contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+        scored = IndexedBatches(pixels, 3, rank, world, last, index)
+        for (one, at), (two, where) in zip(scored, IndexedBatches(pixels[index], 3, rank, world, last), strict=True):
+            assert torch.equal(one, two)
+            assert torch.equal(at, where)
+
+
+def _novelty_data(pixels: torch.Tensor) -> NoveltyData:
+    count = len(pixels)
+    test = np.arange(count) >= count // 2
+    images = Images(
+        pixels=pixels,
+        labels=np.arange(count) % 2,
+        test=test,
+        classes=("a", "b"),
+        contents=np.arange(count, dtype=np.uint64),
+        digest="",
+    )
+    train = np.flatnonzero(~test & (images.labels == 0))
+    tested = np.flatnonzero(test)
+    data = NoveltyData(
+        images, Split(train, train[:0], tested, images.labels[tested] == 1), seed=0, reference=3, score_batch=4
+    )
+    data.schedule = Schedule(batch_size=4, epochs=1)
+    return data
+
+
+def test_batches_read_the_images_where_they_lie() -> None:
+    pixels = _pixels(40)
+    data = _novelty_data(pixels)
+    training, scored = data.train_dataloader(), data.test_dataloader()
+    assert training.pixels is scored.pixels is pixels
+    assert sorted(sum((_indices(batch) for batch in training), [])) == list(range(0, 20, 2))
+    assert sum((_indices(batch) for batch, _ in scored), []) == [*range(20, 40), 0, 2, 4]
+    assert [_indices(batch) for batch in data.normal_batches()] == [[0, 2, 4, 6], [8, 10, 12, 14], [16, 18]]
+
+
+@pytest.mark.parametrize(("free", "copied"), [(79, False), (80, False), (82, True)])
+def test_a_gpu_gets_images_that_fit_into_half_of_its_free_memory(
+    free: int, copied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 1000))
+    monkeypatch.setattr(datamodule, "_COPY_BYTES", 12)
+    to_gpu = datamodule._copied
+    monkeypatch.setattr(datamodule, "_copied", lambda pixels, index, device: to_gpu(pixels, index, torch.device("cpu")))
+    pixels = torch.arange(80, dtype=torch.uint8).view(20, 1, 2, 2)
+    wanted = torch.tensor([3, 19, 0, 0, 7, 5, 11, 2, 1, 4])
+    placed, index = datamodule._placed(pixels, wanted, torch.device("cuda"))
+    assert (placed is not pixels) == copied
+    assert torch.equal(placed[index], pixels[wanted])
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_images_beyond_the_memory_are_asked_for_before_they_are_read(
+    large: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whole pages, around each image and within the mapping; the system takes what it is told."""
+    shape, asked = (500, 3, 16, 16), []
+    file = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, shape)
+    file[:] = np.arange(500)[:, None, None, None] % 251
+    advise = paging._advise()
+    monkeypatch.setattr(paging, "_advise", lambda: lambda *pages: asked.append((*pages, advise(*pages))))
+    monkeypatch.setattr(paging, "physical_memory", lambda: 2 * file.nbytes + (0 if large else 1))
+    pixels, index = torch.from_numpy(file), torch.tensor([0, 499, 7, 120])
+    (batch, _), *rest = IndexedBatches(pixels, 4, index=index)
+    assert not rest
+    assert _indices(batch[:, 0, 0, 0]) == [0, 499 - 251, 7, 120]
+    starts = [pixels[i].data_ptr() for i in index] if large else []
+    assert len(asked) == len(starts)
+    for start, (page, length, code) in zip(starts, asked, strict=True):
+        assert page % mmap.PAGESIZE == 0
+        assert start - mmap.PAGESIZE < page <= start
+        assert page + length == start + 3 * 16 * 16
+        assert code in (0, None)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from novelty.data import cache
-from novelty.data.protocols import OneVsAll
+from novelty.data.protocols.one_vs_all import OneVsAll
 from novelty.data.source import Images
 from novelty.data.sources.cifar10 import CIFAR10
 from novelty.data.sources.mnist import MNIST
@@ -67,7 +67,7 @@ def test_mnist_counts(mnist):
 @pytest.mark.parametrize("digit", range(10))
 def test_mnist_constants(mnist, digit):
     assert contrast_range(mnist, digit) == pytest.approx(MNIST_RANGES[digit], abs=6e-5)
-    split = OneVsAll(normal=digit).split(mnist.labels, mnist.test, mnist.classes)
+    split = OneVsAll(normal=digit).split(mnist)
     assert (len(split.train), len(split.test), (~split.novel).sum()) == (MNIST_TRAIN[digit], 10_000, MNIST_TEST[digit])
 
 

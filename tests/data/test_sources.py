@@ -27,7 +27,6 @@ from PIL import Image
 
 from novelty.data import download
 from novelty.data.download import NoDownload, fetch, md5
-from novelty.data.sources import cifar10
 from novelty.data.sources.cifar10 import CIFAR10
 from novelty.data.sources.fashion_mnist import FashionMNIST
 from novelty.data.sources.idx import parse_idx
@@ -138,7 +137,7 @@ def test_cifar_layouts(tmp_path, monkeypatch, packed, below):
     assert np.array_equal(got, pixels)
     assert np.array_equal(got_labels, labels)
     assert np.flatnonzero(test).tolist() == list(range(100, 120))
-    monkeypatch.setattr(cifar10, "BATCHES", {name: md5(files[name]) for name in cifar10.BATCHES})
+    monkeypatch.setattr(CIFAR10, "batches", {name: md5(files[name]) for name in CIFAR10.batches})
     assert CIFAR10(tmp_path, download=False).copy == "original"
     assert source.fingerprint() == CIFAR10(tmp_path, download=False).fingerprint()
 
@@ -155,7 +154,7 @@ def test_batches_pickled_by_a_newer_python_are_read():
     values = noise(6, 2, 3072)
     for protocol in (2, 4):
         data = pickle.dumps({"data": values, "labels": [3, 4]}, protocol=protocol)
-        images, labels = cifar10.read_batch(data, "x")
+        images, labels = CIFAR10.read_batch(data, "x")
         assert np.array_equal(images, values.reshape(2, 3, 32, 32).transpose(0, 2, 3, 1))
         assert labels.tolist() == [3, 4]
 
@@ -190,7 +189,7 @@ def test_a_pickle_cannot_run_code(tmp_path):
 )
 def test_wrong_batches(batch):
     with pytest.raises(NoveltyError, match=r"data_batch_1 is no batch of CIFAR-10"):
-        cifar10.read_batch(pickle.dumps(batch, protocol=2), "data_batch_1")
+        CIFAR10.read_batch(pickle.dumps(batch, protocol=2), "data_batch_1")
 
 
 def test_damaged_archives(tmp_path):
@@ -231,7 +230,7 @@ def test_missing_data_is_one_sentence(tmp_path, monkeypatch, kind, owner):
     def unreachable(*_: object) -> None:
         raise NoDownload("host: no answer")
 
-    monkeypatch.setattr(f"{kind.__module__ if kind is CIFAR10 else 'novelty.data.sources.idx'}.fetch", unreachable)
+    monkeypatch.setattr(f"novelty.data.sources.{'cifar' if kind is CIFAR10 else 'idx'}.fetch", unreachable)
     for source, why in ((kind(tmp_path, download=False), "downloads are off"), (kind(tmp_path), "host: no answer")):
         with pytest.raises(NoveltyError) as caught:
             source.fingerprint()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from novelty.nn.adversarial import (
-    average_over_processes,
     drift,
     gradient_penalty,
     scale_gradient,
@@ -58,8 +57,7 @@ def test_scaled_gradient() -> None:
     torch.testing.assert_close(torch.autograd.grad(y.sum(), x)[0], torch.full((3,), 2.5))
 
 
-def test_one_process_averages_with_nobody() -> None:
-    gradient = torch.randn(3)
-    kept = gradient.clone()
-    average_over_processes([gradient])
-    assert torch.equal(gradient, kept)
+def test_penalty_does_not_depend_on_its_scale() -> None:
+    w = torch.tensor([3.0, 4.0])
+    penalty = gradient_penalty(lambda x: x @ w, torch.randn(5, 2), torch.randn(5, 2), scale=128.0)
+    torch.testing.assert_close(penalty, torch.tensor(16.0))

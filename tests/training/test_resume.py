@@ -22,6 +22,7 @@ from novelty.scores import Scores
 from novelty.training import cell as cells
 from novelty.training.callbacks import ResumePoint, StepSeed
 from novelty.training.cell import run_cell
+from novelty.training.trainer import quiet as lightning_quiet
 
 
 class Toy(Method):
@@ -89,7 +90,7 @@ def _train(schedule: Schedule, manual: bool, folder: Path, cuts: list[int]) -> t
             enable_model_summary=False,
         )
         start = str(resume) if resume.is_file() else None
-        with cells._quiet():
+        with lightning_quiet():
             try:
                 trainer.fit(method, batches, ckpt_path=start, weights_only=True if start else None)
             except Stopped:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -21,8 +21,8 @@ class BrokenImage(NoveltyError):
     """A file that is called an image and cannot be read as one."""
 
 
-def decode(path: Path | str, channels: int) -> np.ndarray:
-    """The image in a file as (H, W, channels) uint8, channels 1 or 3, upright as its EXIF tag says.
+def decode(path: Path | str | IO[bytes], channels: int) -> np.ndarray:
+    """The image in a file (or an open one) as (H, W, channels) uint8, channels 1 or 3, upright as its EXIF tag says.
 
     Opened by content, not by name. Palettes are resolved, 16-bit grey is scaled to 8 bits, transparency is dropped (the
     colours under it stay, as in torchvision's loader), the first frame of several counts. Raises BrokenImage.

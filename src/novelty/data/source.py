@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -20,11 +20,27 @@ class Block(NamedTuple):
     """Some images of one size, in the order of the data set.
 
     pixels: (n, H, W, C) uint8, C = 1 or 3.  labels: (n,) class indices.  test: whether the official split tests them.
+    masks: (n, H, W) bool, True on defects, in a data set that has masks (all False for an image without defect);
+    None in any other.
     """
 
     pixels: np.ndarray
     labels: np.ndarray
     test: bool
+    masks: np.ndarray | None = None
+
+
+class About(NamedTuple):
+    """What a person needs to know before there is a file: for `python -m novelty.data info` and for what is missing.
+
+    title: name, authors, year.  licence: as its owner states it.  get: files and the page that has them.
+    place: where to put them below the data folder.
+    """
+
+    title: str
+    licence: str
+    get: str
+    place: str
 
 
 class Source(ABC):
@@ -33,6 +49,9 @@ class Source(ABC):
     ``root`` is the folder of all data sets (``paths.data``); keyword-only arguments of a subclass are its options.
     An object looks at the files once and remembers what it saw: make a new one to see what changed.
     """
+
+    about: ClassVar[About | None] = None
+    """Owner, licence and place of a published data set; None for a person's own images."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root).expanduser()
@@ -51,13 +70,29 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def blocks(self) -> Iterator[Block]:
-        """Decoded images in a fixed order: the whole data set, training images first."""
+    def blocks(self, start: int = 0) -> Iterator[Block]:
+        """Decoded images in a fixed order, training images first: the whole data set, or what is left of it from image
+        number ``start`` on (a cache that was cut while it was built goes on from there)."""
 
     @property
     def count(self) -> int | None:
         """How many images there are, where that is known before decoding; only progress bars ask."""
         return None
+
+    @property
+    def expected(self) -> Mapping[str, tuple[int, int]] | None:
+        """Published numbers of (training, test) images by class, where there are any: what `verify` holds a copy to."""
+        return None
+
+    @property
+    def attributes(self) -> Mapping[str, np.ndarray]:
+        """Yes/no properties of every image in the order of `blocks`, (N,) bool each, such as CelebA's forty."""
+        return {}
+
+    @property
+    def groupings(self) -> Mapping[str, Mapping[str, tuple[int, ...]]]:
+        """Named ways to join classes: ``{"official": {"fish": (1, 32, 67, 73, 91), ...}}`` (CIFAR-100)."""
+        return {}
 
     @property
     def copy(self) -> str:
@@ -70,19 +105,33 @@ class Source(ABC):
         return frozenset()
 
 
-@dataclass(frozen=True)
-class Images:
-    """A data set in memory, at the size of the run.
+@dataclass(frozen=True, kw_only=True)
+class Annotations:
+    """What is known of a data set beside its pixels: all that a protocol sees.
 
-    pixels: (N, C, S, S) uint8, training images first.  labels: (N,) int64.  test: (N,) bool, the official test split.
-    digest: sha256 of the decoded originals, labels and splits: equal exactly where the content is equal.
+    labels: (N,) int64.  test: (N,) bool, the official test split.  contents: (N,) uint64, equal exactly where the
+    decoded originals are equal.  attributes, groupings: as in `Source`.
     """
 
-    pixels: Tensor
     labels: np.ndarray
     test: np.ndarray
     classes: tuple[str, ...]
+    contents: np.ndarray
+    attributes: Mapping[str, np.ndarray] = field(default_factory=dict)
+    groupings: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images(Annotations):
+    """A data set at the size of the run, mapped from disk where there is a cache.
+
+    pixels: (N, C, S, S) uint8, training images first.  masks: (N, S, S) bool or None.
+    digest: sha256 of the decoded originals, labels, masks and splits: equal exactly where the content is equal.
+    """
+
+    pixels: Tensor
     digest: str
+    masks: Tensor | None = None
     copy: str = "original"
     traits: frozenset[str] = field(default_factory=frozenset)
 

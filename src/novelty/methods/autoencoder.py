@@ -57,6 +57,7 @@ class Autoencoder(Method):
     """
 
     maps = True
+    compilable = ("encoder", "decoder")
 
     def __init__(
         self,

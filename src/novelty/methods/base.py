@@ -11,6 +11,7 @@ from lightning import LightningModule
 from torch import Tensor
 
 from novelty.info import DataInfo, Schedule
+from novelty.nn.processes import average_over_processes
 from novelty.scores import Scores
 
 
@@ -42,6 +43,12 @@ class Method(LightningModule, ABC):
     input_gradient: ClassVar[bool] = True
     """Whether gradients of the scores with respect to the images exist."""
 
+    compilable: ClassVar[tuple[str, ...]] = ()
+    """Submodules that `hardware.compile` may compile: not those whose gradient is differentiated again."""
+
+    positions: Tensor | None = None
+    """Where the images of the training batch stand among the training images, (B,) on the CPU; set before each step."""
+
     seed: int = 0
     """Set by the framework before anything else; randomness inside `calibrate` and `score` derives from it."""
 
@@ -64,6 +71,23 @@ class Method(LightningModule, ABC):
     def seeded_generator(self) -> torch.Generator:
         """A generator on this device, seeded alike on every call: for randomness inside `calibrate` and `score`."""
         return torch.Generator(self.device).manual_seed(self.seed)
+
+    @property
+    def scaler(self) -> torch.amp.GradScaler | None:
+        """The scaler of losses in 16-mixed training, otherwise None."""
+        return getattr(self.trainer.precision_plugin, "scaler", None) if self._trainer is not None else None
+
+    def learn(self, optimizer: Any, loss: Tensor) -> None:
+        """One step of one optimiser of several (manual optimisation) on its own parameters; no other collects anything.
+
+        Gradients are scaled where float16 needs it and averaged over processes (see `nn.processes`).
+        """
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        optimizer.zero_grad()
+        scaled = self.scaler.scale(loss) if self.scaler else loss
+        torch.autograd.backward(scaled, inputs=parameters)
+        average_over_processes([p.grad for p in parameters if p.grad is not None])
+        optimizer.step()
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Scores]:
         """Scores in float32 whatever the training precision; the framework collects and gathers them."""

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from novelty.nn.processes import mean_over_processes
+
 SLOPE = 0.2
 """Negative slope of every leaky ReLU (PIAD, supplement)."""
 
@@ -35,15 +37,22 @@ def upsample2(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
+_MEETING = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
+"""Which taps of a kernel of 3 meet the same pixel once every pixel is doubled; rows: taps of the transposed kernel."""
+
+_JOINED = torch.einsum("ai,bj->ijab", _MEETING, _MEETING).reshape(9, 16)
+
+
 def upsampled_conv3x3(x: Tensor, conv: nn.Conv2d) -> Tensor:
     """``conv(upsample2(x))`` with 4/9 of the multiplications: (B, C, H, W) -> (B, O, 2H, 2W).
 
     Upsampling repeats every pixel, so taps that meet the same pixel can be added beforehand: the 3x3 kernel becomes
     a 4x4 kernel of a transposed convolution with stride 2. Equal up to rounding.
     """
-    # Sums over 2x2 windows of the kernel, which a transposed convolution reads backwards.
-    kernel = F.avg_pool2d(conv.weight.flip(2, 3), 2, stride=1, padding=1, divisor_override=1)
-    return F.conv_transpose2d(x, kernel.transpose(0, 1), conv.bias, stride=2, padding=1)
+    out, channels = conv.weight.shape[:2]
+    taps = conv.weight.reshape(out * channels, 9) @ _JOINED.to(conv.weight)
+    kernel = taps.view(out, channels, 4, 4).transpose(0, 1)
+    return F.conv_transpose2d(x, kernel, conv.bias, stride=2, padding=1)
 
 
 class PreActBlock(nn.Module):
@@ -101,11 +110,14 @@ def minibatch_stdev(x: Tensor, parts: int = 1) -> Tensor:
     """One channel more, constant: how much the images of the batch differ. (B, C, H, W) -> (B, C + 1, H, W).
 
     mean over (C, H, W) of sqrt(variance over the batch + 1e-8), the variance biased (Karras et al. 2018, PIAD
-    supplement). ``parts`` equal parts of the batch, one after the other, are measured apart: the critic's real and
-    fake images go through in one call. Example: the batch {(1, 2), (3, 6)} has channel deviations 1 and 2: 1.5.
+    supplement); over the joined batch where processes share one. ``parts`` equal parts of the batch, one after the
+    other, are measured apart: the critic's real and fake images go through in one call. Example: the batch
+    {(1, 2), (3, 6)} has channel deviations 1 and 2: 1.5.
     """
     apart = x.float().view(parts, -1, *x.shape[1:])
-    deviation = (apart.var(1, correction=0) + 1e-8).sqrt().flatten(1).mean(1)
+    distance = apart - mean_over_processes(apart.mean(1, keepdim=True))
+    variance = mean_over_processes(distance.square().mean(1))
+    deviation = (variance + 1e-8).sqrt().flatten(1).mean(1)
     channel = deviation.repeat_interleave(len(x) // parts).to(x.dtype).view(-1, 1, 1, 1)
     return torch.cat([x, channel.expand(-1, 1, *x.shape[2:])], 1)
 

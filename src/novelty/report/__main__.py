@@ -1,6 +1,7 @@
 """`python -m novelty.report table=piad/table2_mnist`: printed against measured, from the records alone.
 
 usage: python -m novelty.report table=NAME|GLOB|all [runs=FOLDER] [format=terminal|markdown|csv]
+       python -m novelty.report bench=METHOD/DATA|GLOB|all [runs=FOLDER] [format=...]     what `novelty.bench` measured
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from novelty.config import close_to, experiments_dir, names_under, tables_matchi
 from novelty.doors import door
 from novelty.errors import NoveltyError
 
-OPTIONS = {"table": "", "runs": "", "format": "terminal"}
+OPTIONS = {"table": "", "bench": "", "runs": "", "format": "terminal"}
 FORMATS = ("terminal", "markdown", "csv")
 
 
@@ -26,7 +27,7 @@ def _options(arguments: list[str]) -> dict[str, str]:
                 f"{argument} is no option{close_to(name, OPTIONS)} Options: {', '.join(OPTIONS)} (name=value)."
             )
         chosen[name] = value
-    if not chosen["table"]:
+    if not chosen["table"] and not chosen["bench"]:
         known = ", ".join(names_under(experiments_dir() / "table"))
         raise NoveltyError(f"Name a table: python -m novelty.report table=NAME. Known: {known}; globs and 'all' work.")
     if chosen["format"] not in FORMATS:
@@ -42,11 +43,11 @@ def _main() -> None:
         print(__doc__)
         return
     chosen = _options(sys.argv[1:])
-    names = [name for pattern in chosen["table"].split(",") for name in tables_matching(pattern)]
+    names = [name for pattern in chosen["table"].split(",") if pattern for name in tables_matching(pattern)]
 
     from rich.console import Console
 
-    from novelty.report import render
+    from novelty.report import bench, render
     from novelty.report.compare import lines
     from novelty.report.match import failures, fill
     from novelty.results.records import read_all
@@ -60,6 +61,8 @@ def _main() -> None:
     good = [record for record in everything if "metrics" in record]
     broken = [record for record in everything if "failure" in record]
     console = Console(highlight=False)
+    if chosen["bench"]:
+        bench.show(console, runs, chosen["bench"], chosen["format"])
     for name in names:
         table = load_table(name)
         found = lines(table, fill(table, good))

@@ -17,6 +17,9 @@ Node = dict[str, Any]
 Filled = dict[tuple[str, str], "dict[Conditions, list[tuple[Cell, Record]]]"]
 """(row, column) -> conditions -> records with their cells."""
 
+PLACES = ("download", "folder", "path", "skip_broken")
+"""Options of sources that say where images lie; what they are is the digest of their content."""
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -65,10 +68,12 @@ def matches(table: Table, records: Iterable[Record]) -> Iterator[tuple[Cell, Rec
     index: dict[tuple, list[Record]] = defaultdict(list)
     for record in records:
         choices = record["choices"]
-        index[choices["method"], choices["data"], record["seed"], tuple(record["normal"])].append(record)
+        normal = _names(record["config"]["protocol"].get("normal"))
+        index[choices["method"], choices["data"], record["seed"], normal].append(record)
     for cell in table.cells():
         cfg, choices = compose_cell(open_overrides(cell.overrides))
-        for record in index[choices["method"], choices["data"], cell.seed, _names(cfg.protocol.normal)]:
+        normal = _names(cfg.protocol.get("normal"))
+        for record in index[choices["method"], choices["data"], cell.seed, normal]:
             if _is(record, _expected(cfg, record["config"]["budget"])):
                 yield cell, record
 
@@ -102,6 +107,9 @@ def _names(normal: Any) -> tuple[str, ...]:
 def _is(record: Record, expected: Node) -> bool:
     config, defaults = record["config"], record["defaults"]
     if any(config["data"][name] != expected["data"][name] for name in ("image_size", "channels")):
+        return False
+    wanted, source = expected["data"]["source"], config["data"]["source"]
+    if any(source.get(name) != value for name, value in wanted.items() if name not in PLACES):
         return False
     free = {"method": set(record["weights"]), "protocol": {"normal"}, "evaluation": set()}
     return all(_node_is(config[name], expected[name], defaults[name], free[name]) for name in free)

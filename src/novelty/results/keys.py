@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 
 def key(payload: dict[str, Any]) -> str:
     """16 hexadecimal digits of sha256 over canonical JSON: sorted keys, shortest floats, no white space.
@@ -22,3 +24,12 @@ def file_digest(path: Path) -> str:
     """sha256 of a file's content, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def array_digest(*arrays: np.ndarray) -> str:
+    """32 hexadecimal digits of sha256 over the contents of arrays: the images of a split, whatever protocol drew it."""
+    summed = hashlib.sha256()
+    for array in arrays:
+        summed.update(f"{array.dtype.str}{array.shape}".encode())
+        summed.update(np.ascontiguousarray(array).data)
+    return summed.hexdigest()[:32]

@@ -31,7 +31,11 @@ def steps_taken(trainer: L.Trainer) -> int:
 
 
 class StepSeed(L.Callback):
-    """Seeds every training step by (seed, step, process): a resumed run draws the noise that it would have drawn."""
+    """Seeds every training step by (seed, step): a resumed run draws the noise that it would have drawn.
+
+    All processes are seeded alike and draw for their joined batch (see `nn.processes`). Tells the method which images
+    it is about to see.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -39,13 +43,15 @@ class StepSeed(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, method: L.LightningModule, batch: Tensor, batch_idx: int
     ) -> None:
-        self._seed(trainer, steps_taken(trainer) - 1)
+        self._seed(steps_taken(trainer) - 1)
+        assert isinstance(method, Method)
+        method.positions = getattr(trainer.train_dataloader, "positions", None)
 
     def on_train_epoch_start(self, trainer: L.Trainer, method: L.LightningModule) -> None:
-        self._seed(trainer, steps_taken(trainer))
+        self._seed(steps_taken(trainer))
 
-    def _seed(self, trainer: L.Trainer, step: int) -> None:
-        torch.manual_seed(((self.seed * trainer.world_size + trainer.global_rank) * 2_654_435_761 + step) % 2**63)
+    def _seed(self, step: int) -> None:
+        torch.manual_seed((self.seed * 2_654_435_761 + step) % 2**63)
 
 
 class ResumePoint(L.Callback):

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-import logging
-import random
+import os
 import shutil
+import sys
 import time
 import traceback
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.loggers import Logger
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from novelty.check import build
+from novelty.check import Node, build
 from novelty.data.datamodule import NoveltyData
+from novelty.data.protocols.index_file import write_split
 from novelty.errors import NoveltyError
 from novelty.methods.base import Method
 from novelty.results.environment import environment, now
@@ -30,19 +27,10 @@ from novelty.results.locks import locked
 from novelty.results.records import SCHEMA, write, write_arrays, write_json
 from novelty.training.callbacks import Calibrate, CollectScores, ResumePoint, StepSeed, steps_taken
 from novelty.training.loggers import finish, log_result, make_loggers
-from novelty.training.plan import REFERENCE_IMAGES, Plan
+from novelty.training.plan import Plan, make_plan, processes
+from novelty.training.processes import run_shared
 from novelty.training.progress import ProgressBar
-
-EXPECTED_WARNINGS = (
-    r".*does not have many workers",  # images lie in memory
-    r".*GPU available but not used",  # hardware=cpu means it
-    r".*`training_step` returned `None`",  # manual optimisation and methods that only calibrate
-    r".*`LightningModule.configure_optimizers` returned `None`",
-    r".*Experiment logs directory .* exists",  # a resumed run's: earlier logs are moved aside
-    r".*The number of training batches .* is smaller than the logging interval",
-    r".*`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 with torch 2.14
-)
-"""Beginnings of what Lightning says of things that are so on purpose."""
+from novelty.training.trainer import build_method, data_of, make_trainer, prepare, quiet
 
 
 def run_cell(plan: Plan, command: str, console: Console, label: str = "") -> dict[str, Any]:
@@ -69,51 +57,51 @@ def run_cell(plan: Plan, command: str, console: Console, label: str = "") -> dic
 
 
 def _work(plan: Plan, command: str, console: Console, label: str) -> None:
-    hardware = plan.config["hardware"]
-    if hardware["threads"]:
-        torch.set_num_threads(hardware["threads"])
-    torch.backends.cudnn.allow_tf32 = False  # full precision means it; bf16-mixed is there for speed
-    torch.hub.set_dir(plan.config["paths"]["weights"])
     if stored := plan.record.scored():
         _evaluate(plan, command, _reuse(plan, stored))
         return
-    data = NoveltyData(
-        plan.images,
-        plan.split,
-        seed=plan.config["seed"],
-        reference=REFERENCE_IMAGES,
-        score_batch=hardware["score_batch"],
-        channels_last=hardware["channels_last"],
-    )
-    if plan.record.weights.is_file():
-        _evaluate(plan, command, _score(plan, data, console, label))
+    hardware = plan.config["hardware"]
+    count = processes(hardware)
+    if count == 1:
+        _train_and_score(plan, command, console, label)
         return
-    loggers = make_loggers(plan, plan.record.folder / "logs")
+    threads = hardware["threads"] or max(1, len(os.sched_getaffinity(0)) // count)
+    quiet = console.file is not sys.stdout
+    run_shared(count, threads, _share, plan.config, plan.choices, command, label, quiet)
+
+
+def _share(config: Node, choices: dict[str, str], command: str, label: str, quiet: bool) -> None:
+    """The work of one of several processes, which looks at configuration and images anew."""
+    console = Console(highlight=False, quiet=quiet or not _first_process())
+    _train_and_score(make_plan(OmegaConf.create(config), choices), command, console, label)
+
+
+def _first_process() -> bool:
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def _train_and_score(plan: Plan, command: str, console: Console, label: str) -> None:
+    """What is missing of a cell, in this process alone or in its share; process 0 writes what is to be kept."""
+    first = _first_process()
+    prepare(plan)
+    data = data_of(plan)
+    trained = plan.record.weights.is_file()
+    loggers = make_loggers(plan, plan.record.folder / "logs") if first and not trained else []
     try:
-        _train(plan, data, console, label, loggers)
+        if not trained:
+            _train(plan, data, console, label, loggers)
         about = _score(plan, data, console, label)
-        log_result(loggers, _evaluate(plan, command, about), about["timings"]["steps"])
+        if first:
+            log_result(loggers, _evaluate(plan, command, about), about["timings"]["steps"])
     finally:
         finish(loggers)
 
 
-def _build(plan: Plan, data: NoveltyData) -> Method:
-    seed = plan.config["seed"]
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002  (libraries below us may draw from it)
-    torch.manual_seed(seed)
-    method: Method = build(plan.config["method"], info=data.info)
-    method.seed = seed
-    data.schedule = method.schedule
-    if plan.config["hardware"]["channels_last"]:
-        method = method.to(memory_format=torch.channels_last)
-    return method
-
-
 def _train(plan: Plan, data: NoveltyData, console: Console, label: str, loggers: list[Logger]) -> None:
     record, config = plan.record, plan.config
-    method = _build(plan, data)
-    write(record.folder / "config.yaml", lambda path: OmegaConf.save(OmegaConf.create(config), path))
+    method = build_method(plan, data)
+    if _first_process():
+        write(record.folder / "config.yaml", lambda path: OmegaConf.save(OmegaConf.create(config), path))
     resume = ResumePoint(record.resume, config["hardware"]["checkpoint_every"], keep=config["keep"] == "all")
 
     def save(trained: Method) -> None:
@@ -126,10 +114,14 @@ def _train(plan: Plan, data: NoveltyData, console: Console, label: str, loggers:
         }
         write(record.weights, lambda path: torch.save(content, path))
 
+    if config["hardware"]["compile"] and not method.compilable:
+        console.print(
+            f"hardware.compile: nothing of method={plan.choices['method']} may be compiled; it runs as it is."
+        )
     callbacks = [StepSeed(config["seed"]), ProgressBar(console, label), Calibrate(save), resume]
-    trainer = _trainer(plan, callbacks, method.schedule.epochs or 1, loggers)
+    trainer = make_trainer(plan, callbacks, method.schedule.epochs or 1, loggers)
     start = str(record.resume) if record.resume.is_file() else None
-    with _quiet():
+    with quiet():
         trainer.fit(method, datamodule=data, ckpt_path=start, weights_only=True if start else None)
 
 
@@ -140,7 +132,7 @@ def _score(plan: Plan, data: NoveltyData, console: Console, label: str) -> dict[
     the others; process 0 writes it. Returns the part of the record that does not depend on metrics.
     """
     content = torch.load(plan.record.weights, map_location="cpu", weights_only=True)
-    method = _build(plan, data)
+    method = build_method(plan, data)
     method.load_state_dict(content["state_dict"])
     count = len(plan.split.test)
 
@@ -155,8 +147,8 @@ def _score(plan: Plan, data: NoveltyData, console: Console, label: str) -> dict[
 
     start = time.monotonic()
     callbacks = [ProgressBar(console, label), CollectScores(keep, plan.config["maps"])]
-    with _quiet():
-        _trainer(plan, callbacks, 1, []).test(method, datamodule=data, verbose=False)
+    with quiet():
+        make_trainer(plan, callbacks).test(method, datamodule=data, verbose=False)
     return {
         "primary": method.primary,
         "provenance": method.provenance(),
@@ -180,6 +172,9 @@ def _evaluate(plan: Plan, command: str, about: dict[str, Any]) -> dict[str, dict
     """Metrics of every named score, and the record; ``result.json`` comes last, since its presence says "done"."""
     evaluation = build(plan.config["evaluation"])
     record = plan.record
+    write(
+        record.scores.with_name("split.npz"), lambda path: write_split(path, plan.split, plan.images, plan.normal)
+    )
     with np.load(record.scores) as stored:
         arrays = dict(stored)
     named = [name.split("/", 1)[1] for name in arrays if name.startswith("score/")]
@@ -196,43 +191,3 @@ def _evaluate(plan: Plan, command: str, about: dict[str, Any]) -> dict[str, dict
         },
     )
     return metrics
-
-
-def _trainer(plan: Plan, callbacks: list[L.Callback], epochs: int, loggers: list[Logger]) -> L.Trainer:
-    hardware = plan.config["hardware"]
-    with _quiet():
-        return L.Trainer(
-            accelerator=hardware["accelerator"],
-            devices=hardware["devices"],
-            strategy=hardware["strategy"],
-            precision=hardware["precision"],
-            max_epochs=epochs,
-            logger=loggers or False,
-            callbacks=callbacks,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=10,
-            default_root_dir=str(plan.record.folder),
-        )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Lightning's chatter off: what is worth saying, the cell says itself. And its exit on Ctrl-C left to the door."""
-    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            for beginning in EXPECTED_WARNINGS:
-                warnings.filterwarnings("ignore", beginning)
-            yield
-    except SystemExit as exit:  # what Lightning makes of Ctrl-C
-        raise KeyboardInterrupt from exit
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -20,7 +20,7 @@ from novelty.data.source import Images
 from novelty.errors import NoveltyError
 from novelty.evaluation import metrics
 from novelty.info import WeightsFile
-from novelty.results.keys import file_digest, key
+from novelty.results.keys import array_digest, file_digest, key
 from novelty.results.records import Record
 
 VERSION = 1
@@ -34,7 +34,7 @@ REFERENCE_IMAGES = 1000
 class Plan:
     """A checked cell.
 
-    config:  complete and plain, with `protocol.normal` as class names.
+    config:  complete and plain, with `protocol.normal` as class names where classes are chosen from.
     choices: names of the chosen configs, ``{"method": "piad", "data": "mnist"}``: for people and folders, not hashed.
     first_of: the classes, where `protocol.normal` was left open and the first one runs; otherwise empty.
     weights: content digests of the weight files that the method reads, by argument.
@@ -91,30 +91,26 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
     Raises NoveltyError for everything a person can get wrong up to here.
     """
     config = check(cfg)
-    check_hardware(config["hardware"])
+    config["hardware"] = settle_hardware(config["hardware"])
     data, budget, paths = config["data"], config["budget"], config["paths"]
     source = build(data["source"], root=Path(paths["data"]).expanduser())
     images = cache.load(source, data["image_size"], Path(paths["cache"]).expanduser(), channels=data["channels"])
     protocol = build(config["protocol"])
-    indices = protocol.normal_classes(images.classes)
-    first_of = images.classes if config["protocol"].get("normal") is None else ()
-    normal = tuple(images.classes[i] for i in indices)
-    split = cap(protocol.split(images.labels, images.test, images.classes), budget["max_train"], budget["max_test"])
-    config["protocol"]["normal"] = list(normal)
+    classes = protocol.classes(images)
+    first_of = classes if protocol.one_of and config["protocol"]["normal"] is None else ()
+    normal = tuple(classes[i] for i in protocol.normal_classes(images))
+    split = cap(protocol.split(images), budget["max_train"], budget["max_test"])
+    if protocol.one_of:
+        config["protocol"]["normal"] = list(normal)
     with torch.device("meta"):  # what a constructor refuses is refused here, before anything is written
         build(config["method"], info=data_info(images, split))
 
     training_method, scoring, weights = _method_payload(config["method"])
-    test_only = {name: config["protocol"][name] for name in sorted(protocol.test_only)}
-    train_protocol = {name: value for name, value in config["protocol"].items() if name not in protocol.test_only} | {
-        "normal": list(indices)
-    }
     training = {
         "framework": [VERSION, cache.FORMAT],
         "method": training_method,
         "data": {"digest": images.digest, "channels": data["channels"], "image_size": images.pixels.shape[-1]},
-        "protocol": train_protocol,
-        "max_train": budget["max_train"],
+        "split": array_digest(split.train, split.validation),
         "seed": config["seed"],
         "precision": config["hardware"]["precision"],
         "processes": processes(config["hardware"]),
@@ -124,8 +120,7 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
         {
             "training": training_key,
             "scoring": scoring,
-            "protocol": test_only,
-            "max_test": budget["max_test"],
+            "split": array_digest(split.test, split.novel),
             "reference": REFERENCE_IMAGES,
             "maps": config["maps"],
         }
@@ -140,15 +135,7 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
 def processes(hardware: Node) -> int:
     """Number of processes that share a batch: part of what is computed, unlike the device they run on."""
     devices = hardware["devices"]
-    count = len(devices) if isinstance(devices, list) else devices
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise NoveltyError(f"hardware.devices={devices} must be a number of devices from 1 on, or a list of indices.")
-    if count > 1 and hardware["strategy"] in ("auto", "ddp"):
-        raise NoveltyError(
-            f"hardware.strategy={hardware['strategy']} with {count} devices would start the command once for each: "
-            "set hardware.strategy=ddp_fork, or hardware.devices=1 and run a cell for each device."
-        )
-    return count
+    return len(devices) if isinstance(devices, list) else int(devices)
 
 
 def _method_payload(node: Node) -> tuple[Node, Node, dict[str, str]]:
@@ -203,20 +190,50 @@ def split_sizes(plan: Plan) -> dict[str, int]:
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-STRATEGIES = ("auto", "ddp", "ddp_fork", "ddp_spawn", "ddp_notebook")
+STRATEGIES = ("auto", "ddp")
+COMPILE = (None, "default", "reduce-overhead", "max-autotune")
 
 
-def check_hardware(hardware: Node) -> None:
-    """Refuse what Lightning would only refuse later, in its own words; and a GPU where there is none."""
-    for name, allowed in (("accelerator", ACCELERATORS), ("precision", PRECISIONS), ("strategy", STRATEGIES)):
+def settle_hardware(hardware: Node) -> Node:
+    """``hardware`` with nothing left open: null becomes what suits the device.
+
+    Refuses what Lightning would only refuse later, in its own words, or quietly replace; and a GPU where there is none.
+    """
+    choices = {"accelerator": ACCELERATORS, "precision": PRECISIONS, "strategy": STRATEGIES, "compile": COMPILE}
+    for name, allowed in choices.items():
         if hardware[name] not in allowed:
+            words = [str(word) if word is not None else "null" for word in allowed]
             raise NoveltyError(
-                f"hardware.{name}={hardware[name]} is no choice{close_to(str(hardware[name]), allowed)} "
-                f"Allowed: {', '.join(allowed)}."
+                f"hardware.{name}={hardware[name]} is no choice{close_to(str(hardware[name]), words)} "
+                f"Allowed: {', '.join(words)}."
             )
-    if hardware["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
+    cuda = torch.cuda.is_available()
+    if hardware["accelerator"] in ("gpu", "cuda") and not cuda:
         raise NoveltyError(
             "hardware.accelerator=gpu, but torch sees no GPU here: take hardware=cpu or hardware=auto, "
             "or look at nvidia-smi and CUDA_VISIBLE_DEVICES."
         )
-    processes(hardware)
+    on_cpu = hardware["accelerator"] == "cpu" or (hardware["accelerator"] == "auto" and not cuda)
+    if on_cpu and hardware["precision"] == "16-mixed":
+        raise NoveltyError("hardware.precision=16-mixed needs a GPU: on the CPU take bf16-mixed (hardware=cpu_fast).")
+    settled = dict(hardware)
+    settled["devices"] = _devices(hardware["devices"], on_cpu)
+    if hardware["channels_last"] is None:
+        settled["channels_last"] = on_cpu or hardware["precision"] != "32-true"
+    if hardware["score_batch"] is None:
+        settled["score_batch"] = 64 if on_cpu else 250
+    return settled
+
+
+def _devices(devices: Any, on_cpu: bool) -> int | list[int]:
+    """A number of processes from 1 on, or a list of GPU indices; -1 stands for all GPUs."""
+    if devices == -1 and not on_cpu:
+        return torch.cuda.device_count()
+    if isinstance(devices, list) and devices and all(type(index) is int for index in devices) and not on_cpu:
+        return devices
+    if type(devices) is int and devices >= 1:
+        return devices
+    raise NoveltyError(
+        f"hardware.devices={devices} must be a number of devices from 1 on"
+        + ("." if on_cpu else ", a list of their indices, or -1 for all.")
+    )

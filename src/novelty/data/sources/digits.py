@@ -27,11 +27,14 @@ class Digits(Source):
     def count(self) -> int:
         return 1797
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self, start: int = 0) -> Iterator[Block]:
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
         pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
         test = np.arange(len(pixels)) % 4 == 3
         for is_test in (False, True):
-            yield Block(pixels[test == is_test], bunch.target[test == is_test].astype(np.int64), is_test)
+            index = np.flatnonzero(test == is_test)
+            left, start = index[start:], max(0, start - len(index))
+            if len(left):
+                yield Block(pixels[left], bunch.target[left].astype(np.int64), is_test)

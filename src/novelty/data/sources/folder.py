@@ -9,6 +9,7 @@ from pathlib import Path
 from novelty.data.decode import BrokenImage
 from novelty.data.source import Block, Source
 from novelty.data.sources.class_folders import ClassFolders, has_split, read_split, read_unsplit
+from novelty.data.sources.streaming import may_be_skipped
 from novelty.errors import NoveltyError
 
 
@@ -39,14 +40,12 @@ class Folder(Source):
     def count(self) -> int:
         return len(self._place.items)
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self, start: int = 0) -> Iterator[Block]:
         """In colour; grey images have three equal channels (and lose nothing where ``channels`` is 1)."""
         try:
-            yield from self._place.blocks(channels=3, skip_broken=self.skip_broken)
+            yield from self._place.blocks(channels=3, skip_broken=self.skip_broken, start=start)
         except BrokenImage as error:
-            raise BrokenImage(
-                f"{str(error).rstrip('.')}, or leave such images out with data.source.skip_broken=true."
-            ) from None
+            raise may_be_skipped(error) from None
 
     @property
     def copy(self) -> str:

@@ -65,13 +65,15 @@ class IdxSource(Source):
     def count(self) -> int | None:
         return len(self._place.items) if isinstance(self._place, ClassFolders) else None
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self, start: int = 0) -> Iterator[Block]:
         if isinstance(self._place, ClassFolders):
-            yield from self._place.blocks(channels=1)
+            yield from self._place.blocks(channels=1, start=start)
             return
         images, labels, test_images, test_labels = self._contents()
-        yield self._block(images, labels, False)
-        yield self._block(test_images, test_labels, True)
+        for block in (self._block(images, labels, False), self._block(test_images, test_labels, True)):
+            left, start = slice(start, None), max(0, start - len(block.labels))
+            if len(block.labels[left]):
+                yield Block(block.pixels[left], block.labels[left], block.test)
 
     @property
     def copy(self) -> str:

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from novelty.errors import NoveltyError
 from novelty.info import DataInfo, Schedule, WeightsFile
 from novelty.methods.base import Method
-from novelty.methods.piad.losses import Kind, ReconstructionLoss
+from novelty.methods.piad.losses import Kind, ReconstructionLoss, Remembered
 from novelty.methods.piad.networks import Critic, NetworkSet, Variant, build_networks
 from novelty.methods.piad.weights import Cut, GradientWeight, Reduce
-from novelty.nn.adversarial import average_over_processes, drift, gradient_penalty, scale_gradient, wasserstein_loss
+from novelty.nn.adversarial import drift, gradient_penalty, scale_gradient, wasserstein_loss
 from novelty.nn.backbones import DIGITS, Backbone, load_statistics, load_trunk
+from novelty.nn.parts import part
+from novelty.nn.processes import average_over_processes, own_share
 from novelty.scores import Scores
 
 __all__ = ["PIAD"]
@@ -29,6 +31,9 @@ _AUTO = WeightsFile("auto")
 
 DIVERGED = 1e6
 """Training stops where a loss exceeds this [C]."""
+
+HALF_SCALE = 128.0
+"""What multiplies the critic inside the gradient penalty in float16, whose smallest numbers are near the slopes."""
 
 
 class PIAD(Method):
@@ -58,6 +63,8 @@ class PIAD(Method):
     """
 
     known_weights: ClassVar[dict[str, str]] = dict.fromkeys(DIGITS.values(), "imagenet")
+
+    compilable = ("image_generator", "encoder", "reconstruction_loss.trunk")  # the critics are differentiated twice
 
     def __init__(
         self,
@@ -112,6 +119,7 @@ class PIAD(Method):
         self.generator_weight = GradientWeight(*rule)
         self.encoder_weight = GradientWeight(*rule)
         self.reconstruction_loss = self._reconstruction_loss(reconstruction, backbone, weights, statistics)
+        self._remembered = Remembered(info.train_size)
 
     def _reconstruction_loss(self, kind: Kind, backbone: Backbone, weights: str, statistics: str) -> ReconstructionLoss:
         """Reads weights and statistics only where the loss needs them, and remembers where they come from."""
@@ -142,37 +150,36 @@ class PIAD(Method):
             torch.optim.Adam(autoencoder, self.learning_rate, self.betas, fused=fused),
         ]
 
-    def on_fit_start(self) -> None:
-        if self.trainer.precision == "16-mixed":
-            raise NoveltyError("PIAD does not train in 16-mixed: set hardware.precision to bf16-mixed or 32-true.")
-
     def training_step(self, batch: Tensor, batch_idx: int) -> None:
         """One iteration: images (n, C, S, S) in [0, 1] hold a mini-batch for every critic round and one for G and E."""
         *rounds, real = (batch * 2 - 1).chunk(self.critic_rounds + 1)
         critic_optimizer, optimizer = cast(list[Any], self.optimizers())
 
-        image_loss, code_loss = self._critic_steps(rounds, critic_optimizer)
+        with part("critics"):
+            image_loss, code_loss = self._critic_steps(rounds, critic_optimizer)
 
         noise = self._prior(real)
         update = self.iteration % self.weight_every == 0
         if update and self.weight_policy == "gradient_norm":
-            self._update_weights(real, noise)
+            with part("loss weights"):
+                self._update_weights(real, noise)
         # One backward pass for all: E's share of the reconstruction is scaled where it leaves G.
-        to_generator, to_encoder = self.generator_weight.gamma, self.encoder_weight.gamma
-        losses = self._losses(real, noise, to_encoder / to_generator)
-        reconstruction, generator_loss, encoder_loss = losses
-        total = to_generator * reconstruction + generator_loss + encoder_loss
-        self._learn(optimizer, total)
+        with part("generator and encoder"):
+            to_generator, to_encoder = self.generator_weight.gamma, self.encoder_weight.gamma
+            losses = self._losses(real, noise, to_encoder / to_generator, self._features(real))
+            reconstruction, generator_loss, encoder_loss = losses
+            total = to_generator * reconstruction + generator_loss + encoder_loss
+            self.learn(optimizer, total)
 
-        logged = {
+        measured = {
             "loss/reconstruction": reconstruction.detach(),
             "loss/critic_image": image_loss,
             "loss/critic_code": code_loss,
             "loss/generator": generator_loss.detach(),
             "loss/encoder": encoder_loss.detach(),
-            "gamma/generator": to_generator,
-            "gamma/encoder": to_encoder,
         }
+        average_over_processes(list(measured.values()))
+        logged = measured | {"gamma/generator": to_generator, "gamma/encoder": to_encoder}
         if update or self.iteration + 1 == self.schedule.iterations:
             self._stop_if_diverged(logged)
         for name, value in logged.items():
@@ -186,8 +193,7 @@ class PIAD(Method):
         if not rounds:
             return image_loss, code_loss
         with torch.no_grad():  # G and E stand still meanwhile: all rounds in one pass
-            images = torch.cat(rounds)
-            noise = self._prior(images)
+            images, noise = torch.cat(rounds), torch.cat([self._prior(real) for real in rounds])
             fakes, codes = self.image_generator(noise), self.encoder(images).float()
         sizes = [len(real) for real in rounds]
         for real, fake, prior, code in zip(
@@ -195,31 +201,47 @@ class PIAD(Method):
         ):
             image_loss = self._critic_loss(self.image_critic, real, fake)
             code_loss = self._critic_loss(self.code_critic, prior, code)
-            self._learn(optimizer, image_loss + code_loss)
+            self.learn(optimizer, image_loss + code_loss)
         return image_loss.detach(), code_loss.detach()
 
     def _critic_loss(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         on_fake, on_real = critic(torch.cat([fake.to(real.dtype), real]), parts=2).float().chunk(2)
-        penalty = gradient_penalty(critic, real, fake)
+        penalty = gradient_penalty(critic, real, fake, HALF_SCALE if self.scaler else 1.0)
         kept = drift(on_real, on_fake, self.drift_on)
         return wasserstein_loss(on_real, on_fake) + self.gp_weight * penalty + self.drift_weight * kept
 
-    def _losses(self, real: Tensor, noise: Tensor, balance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """L_rec, L_adv(G), L_adv(E), scalars; what L_rec sends to E is multiplied by ``balance``."""
+    def _losses(
+        self, real: Tensor, noise: Tensor, balance: Tensor, responses: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """L_rec, L_adv(G), L_adv(E), scalars; what L_rec sends to E is multiplied by ``balance``.
+
+        responses: of the trunk to ``real``, where they are known.
+        """
         codes = self.encoder(real).float()
         images = self.image_generator(torch.cat([scale_gradient(codes, balance), noise]))
         reconstructions, fakes = torch.split(images, [len(codes), len(noise)])
         return (
-            self.reconstruction_loss(real, reconstructions).mean(),
+            self.reconstruction_loss(real, reconstructions, responses).mean(),
             -self.image_critic(fakes).float().mean(),
             -self.code_critic(codes).float().mean(),
         )
 
+    def _features(self, real: Tensor) -> Tensor | None:
+        """The trunk's responses to the mini-batch of G and E, computed in the first pass over the data."""
+        trunk, positions = self.reconstruction_loss.trunk, self.positions
+        if trunk is None or positions is None:
+            return None
+        return self._remembered(positions[-len(real) :], lambda: self.reconstruction_loss.responses(real))
+
     def _update_weights(self, real: Tensor, noise: Tensor) -> None:
-        """gamma of both networks from the gradients of each loss alone (Alg. 2), by layer, biases left out."""
+        """gamma of both networks from the gradients of each loss alone (Alg. 2), by layer, biases left out.
+
+        In full precision: float16 has no room for gradients that no scaler has lifted.
+        """
         generator, encoder = _weights_of(self.image_generator), _weights_of(self.encoder)
         balance = torch.ones((), device=self.device)
-        reconstruction, generator_loss, encoder_loss = self._losses(real, noise, balance)
+        with torch.autocast(self.device.type, enabled=False):
+            reconstruction, generator_loss, encoder_loss = self._losses(real, noise, balance)
         by_reconstruction = torch.autograd.grad(reconstruction, [*generator, *encoder], retain_graph=True)
         by_generator = torch.autograd.grad(generator_loss, generator, retain_graph=True)
         by_encoder = torch.autograd.grad(encoder_loss, encoder)
@@ -227,16 +249,9 @@ class PIAD(Method):
         self.generator_weight.update(by_generator, by_reconstruction[: len(generator)])
         self.encoder_weight.update(by_encoder, by_reconstruction[len(generator) :])
 
-    def _learn(self, optimizer: Any, loss: Tensor) -> None:
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        optimizer.zero_grad()
-        torch.autograd.backward(loss, inputs=parameters)  # the other networks collect, and compute, nothing
-        average_over_processes([p.grad for p in parameters if p.grad is not None])
-        optimizer.step()
-
     def _prior(self, images: Tensor) -> Tensor:
         """Codes of as many images that never were, from N(0, 1) [C]: (n, *code)."""
-        return torch.randn(len(images), *self.code, device=images.device)
+        return own_share(lambda count: torch.randn(count, *self.code, device=images.device), len(images))
 
     def _stop_if_diverged(self, logged: dict[str, Tensor]) -> None:
         """NoveltyError where a loss or weight is no number or beyond 1e6. Waits for the device: now and then only."""

@@ -1,0 +1,134 @@
+"""A composed figure in front of a person: measured, drawn, written, and what it shows in one line."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+
+from novelty.check import Node, bind, build, check, parameters, target
+from novelty.config import experiments_dir, names_under
+from novelty.data import cache
+from novelty.errors import NoveltyError
+from novelty.figures import style
+from novelty.figures.base import Columns, Figure, Material, Numbers
+from novelty.info import WeightsFile
+from novelty.results.environment import environment
+from novelty.results.keys import array_digest, file_digest, key
+from novelty.results.records import write, write_json
+
+SCHEMA = 1
+"""Version of the layout of about.json."""
+
+VERSION = 1
+"""Bumped by hand when a figure's numbers change for another reason than its options and data."""
+
+
+def draw_composed(cfg: DictConfig, choices: dict[str, str], overrides: list[str]) -> Path:
+    """Measure and draw the figure of a configuration; the folder that holds it.
+
+    ``<paths.runs>/figures/<paper>/<figure>/<data>-<key>/``: numbers.csv (and further tables), figure.png, figure.svg,
+    about.json. Equal options on equal images share a folder, and a second run writes it anew.
+    """
+    console = Console(highlight=False)
+    config = check(cfg)
+    name = choices.get("figure", "None")
+    if name == "None":
+        known = ", ".join(names_under(experiments_dir() / "figure"))
+        raise NoveltyError(f"An option of a figure is set, but no figure is named: add figure=NAME, one of {known}.")
+    config["figure"] = bind(config["figure"], "figure", Figure)
+    figure: Figure = build(config["figure"])
+    material, normal, first_of = _material(config)
+    folder = _folder(config, choices, material)
+    title = f"{name} · {choices['data']} · {'+'.join(normal)}"
+    if config["dry_run"]:
+        console.print(f"{title}: it would be drawn into {folder}", soft_wrap=True)
+        return folder
+    if first_of:
+        console.print(f"No normal class was named, so the first of {first_of}, {normal[0]} (protocol.normal).")
+    with torch.no_grad():
+        numbers = figure.measure(material)
+    with style.styled():
+        drawing = figure.draw(numbers, material)
+    finding = figure.finding(numbers)
+    for table, columns in numbers.tables.items():
+        write(folder / f"{table}.csv", lambda path, content=columns: _write_csv(path, content))  # type: ignore[misc]
+    style.save(drawing, folder)
+    command = "python -m novelty.run " + shlex.join(override.removeprefix("++") for override in overrides)
+    about = {"figure": name, "finding": finding, "choices": choices, "normal": list(normal), "command": command}
+    write_json(folder / "about.json", {"schema": SCHEMA, **about, **_about(config, material, numbers)})
+    console.print(f"[bold]{title}[/]: {finding}; data copy: {material.images.copy}.", soft_wrap=True)
+    console.print(f"Figure: {folder / 'figure.png'}", soft_wrap=True)
+    return folder
+
+
+def _material(config: Node) -> tuple[Material, tuple[str, ...], int]:
+    """What the figure is measured on, the normal classes, and of how many the first was taken (0: one was named)."""
+    data, paths, hardware = config["data"], config["paths"], config["hardware"]
+    device = _device(hardware["accelerator"])
+    if hardware["threads"]:
+        torch.set_num_threads(hardware["threads"])
+    torch.backends.cudnn.allow_tf32 = False  # float32 means it
+    torch.hub.set_dir(Path(paths["weights"]).expanduser())
+    source = build(data["source"], root=Path(paths["data"]).expanduser())
+    images = cache.load(source, data["image_size"], Path(paths["cache"]).expanduser(), channels=data["channels"])
+    protocol = build(config["protocol"])
+    classes = protocol.classes(images)
+    normal = tuple(classes[i] for i in protocol.normal_classes(images))
+    first_of = len(classes) if protocol.one_of and config["protocol"].get("normal") is None else 0
+    batch = hardware["score_batch"] or (64 if device.type == "cpu" else 250)
+    return Material(images, protocol.split(images), device, batch), normal, first_of
+
+
+def _device(accelerator: str) -> torch.device:
+    """Where `hardware` has features computed: one device is enough for a figure."""
+    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise NoveltyError("hardware.accelerator=gpu, but torch sees no GPU here: take hardware=cpu or hardware=auto.")
+    if accelerator in ("cpu", "mps"):
+        return torch.device(accelerator)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _folder(config: Node, choices: dict[str, str], material: Material) -> Path:
+    """Named after what the numbers depend on; weight files by content."""
+    node = config["figure"]
+    known = parameters(target(node, "figure"))
+    options = dict(node)
+    for name, (kind, _) in known.items():
+        path = Path(str(options[name])).expanduser()
+        if kind is WeightsFile and path.is_file():
+            options[name] = file_digest(path)
+    payload = {
+        "version": VERSION,
+        "figure": options,
+        "data": [material.images.digest, *material.images.pixels.shape[1:]],
+        "images": array_digest(material.split.train),
+    }
+    runs = Path(config["paths"]["runs"]).expanduser()
+    return runs / "figures" / choices["figure"] / f"{choices['data']}-{key(payload)[:8]}"
+
+
+def _about(config: Node, material: Material, numbers: Numbers) -> dict[str, Any]:
+    import matplotlib
+
+    known = environment(config["hardware"]["accelerator"])
+    return {
+        "provenance": numbers.provenance,
+        "data": {"digest": material.images.digest, "copy": material.images.copy},
+        "config": {name: config[name] for name in ("figure", "data", "protocol", "hardware")},
+        "environment": known | {"packages": known["packages"] | {"matplotlib": matplotlib.__version__}},
+    }
+
+
+def _write_csv(path: Path, columns: Columns) -> None:
+    """A heading and one line a row; seven digits, which is what float32 has."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in zip(*(column.tolist() for column in columns.values()), strict=True):
+            writer.writerow([f"{value:.7g}" if isinstance(value, float) else value for value in row])

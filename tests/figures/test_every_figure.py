@@ -1,0 +1,137 @@
+"""Every figure below experiments/ composes, checks, is drawn at a tiny size, and says what is wrong in one sentence."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_command_line import inside, novelty
+
+from novelty.check import bind, check
+from novelty.config import compose_cell, experiments_dir, names_under, open_overrides
+from novelty.figures.base import Figure
+from novelty.figures.session import draw_composed
+
+FIGURES = names_under(experiments_dir() / "figure")
+TINY = ("data=digits", "hardware=cpu", "figure.images=3", "figure.weights=random", "data.image_size=16")
+
+
+def drawn(*overrides: str) -> Path:
+    """The folder of a figure, drawn in this process."""
+    cfg, choices = compose_cell(open_overrides(overrides))
+    return draw_composed(cfg, choices, list(overrides))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_composes_and_checks(name: str) -> None:
+    config = check(compose_cell([f"figure={name}"]).cfg)
+    assert bind(config["figure"], "figure", Figure)["_target_"].startswith("novelty.figures.")
+    head = (experiments_dir() / "figure" / f"{name}.yaml").read_text(encoding="utf-8")
+    assert head.startswith("# @package figure\n")
+    assert f"# python -m novelty.run figure={name} " in head
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_measured_drawn_and_written(name: str, runs: Path) -> None:
+    folder = drawn(f"figure={name}", *TINY)
+    assert folder.parent == runs / "figures" / name
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    assert about["figure"] == name
+    assert about["finding"]
+    assert about["normal"] == ["0"]
+    assert about["provenance"]["weights_sha256"] == "random"
+    assert about["data"]["digest"]
+    assert about["environment"]["packages"]["matplotlib"]
+    assert about["config"]["figure"]["images"] == 3
+    assert (folder / "figure.png").read_bytes()[:4] == b"\x89PNG"
+    assert "<svg" in (folder / "figure.svg").read_text(encoding="utf-8")
+    with (folder / "numbers.csv").open(encoding="utf-8") as file:
+        heading, *rows = csv.reader(file)
+    assert rows
+    assert all(len(row) == len(heading) for row in rows)
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "about.json"}
+    assert drawn(f"figure={name}", *TINY) == folder
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "about.json"} == before
+
+
+def test_the_folder_follows_options_and_images_and_not_the_hardware(runs: Path) -> None:
+    typed = [f"figure={FIGURES[0]}", *TINY, "dry_run=true"]
+    folder = drawn(*typed)
+    assert drawn(*typed, "hardware.score_batch=1", "seed=3") == folder
+    for other in ("figure.images=4", "protocol.normal=1", "data.image_size=24"):
+        assert drawn(*typed, other) != folder
+    assert not runs.exists()
+
+
+def test_a_weights_file_counts_by_content(tmp_path: Path, runs: Path) -> None:
+    for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        (tmp_path / name).write_bytes(content)
+    folders = [drawn(f"figure={FIGURES[0]}", "dry_run=true", f"figure.weights={tmp_path / name}") for name in "abc"]
+    assert folders[0] == folders[1] != folders[2]
+
+
+CONTRAST = "figure=piad/fig1_contrast"
+WRONG = {
+    "figure=nosuch": ("There is no figure nosuch", "piad/fig1_contrast"),
+    "figure=piad/fig1_contrsat": ("There is no figure piad/fig1_contrsat; did you mean piad/fig1_contrast?",),
+    f"{CONTRAST} figure.shfit=3": ("figure.shfit is no option of ContrastPairs; did you mean shift?", "reductions"),
+    f"{CONTRAST} figure.shift=many": ("figure.shift=many must be a whole number",),
+    f"{CONTRAST} figure.shift=0": ("figure.shift is 0",),
+    f"{CONTRAST} figure.shift=16": ("figure.shift is 16", "16 pixels"),
+    f"{CONTRAST} figure.images=0": ("figure.images is 0",),
+    f"{CONTRAST} figure.reductions=[0.2]": ("figure.reductions is [0.2]",),
+    f"{CONTRAST} figure.weights=nowhere.pth": ("nowhere.pth does not exist",),
+    f"{CONTRAST} figure.backbone=resnet": ("figure.backbone=resnet is no choice",),
+    f"{CONTRAST} protocol.normal=eleven": ("eleven",),
+    f"{CONTRAST} hardware=gpu": ("torch sees no GPU here",),
+    f"{CONTRAST} data.image_size=4 figure.shift=1": ("data.image_size to 8 or more",),
+    f"{CONTRAST} figure._target_=novelty.methods.kde.KDE": ("which is no Figure",),
+    "figure=piad/fig3_features figure.steps=1": ("figure.steps is 1",),
+    "figure.shift=3": ("no figure is named", "piad/fig1_contrast"),
+    f"{CONTRAST} -m": ("A figure is drawn by itself",),
+    f"{CONTRAST} table=piad/table2_mnist": ("A figure is drawn by itself",),
+    f"{CONTRAST} figure.shift=3,4": ("figure.shift",),
+}
+
+
+@pytest.mark.parametrize("typed", WRONG)
+def test_a_mistake_about_a_figure_is_one_sentence(typed: str, runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    keys = [argument.split("=", 1)[0] for argument in typed.split()]
+    common = [o for o in TINY if o.split("=")[0] not in keys and (not o.startswith("figure.") or "figure" in keys)]
+    code, out, err = inside("novelty.run", [*common, *typed.split()], capfd)
+    assert code == 1
+    assert "Traceback" not in err + out
+    assert len(err.strip().splitlines()) == 1, err
+    for part in WRONG[typed]:
+        assert part in err
+    assert not runs.exists()
+
+
+def test_several_figures_are_drawn_one_after_the_other(runs: Path) -> None:
+    done = novelty("figure=piad/*", *TINY)
+    assert done.returncode == 0, done.stderr
+    written = sorted(
+        str(path.relative_to(runs)) for path in runs.rglob("*") if path.is_file() and path.suffix == ".png"
+    )
+    assert [path.split("/")[2] for path in written] == [
+        name.split("/")[1] for name in FIGURES if name.startswith("piad/")
+    ]
+    for path in written:
+        assert f"Figure: {runs / path}" in done.stdout
+
+
+def test_help_lists_the_figures() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "novelty.run", "--help"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert f"figure: {', '.join(FIGURES)}" in done.stdout
+
+
+def test_the_configuration_of_a_figure_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    done = novelty(CONTRAST, "figure.shift=3", "--cfg", "job")
+    assert done.returncode == 0, done.stderr
+    assert "shift: 3" in done.stdout
