@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import statistics
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cells import quiet
+from scipy.stats import t
 
 from novelty.config import compose_cell, open_overrides
 from novelty.training.cell import run_cell
@@ -50,20 +52,28 @@ def test_mnist_is_learnt(typed: str, runs: Path) -> None:
     assert _auroc(f"data=mnist {typed}") >= MNIST[typed]
 
 
+def _interval(aurocs: list[float]) -> tuple[float, float]:
+    """95 % interval of the mean over seeds: another rounding is, to an adversarial training, like another seed."""
+    half = float(t.ppf(0.975, len(aurocs) - 1)) * statistics.stdev(aurocs) / len(aurocs) ** 0.5
+    return statistics.mean(aurocs) - half, statistics.mean(aurocs) + half
+
+
 def _agree(typed: str) -> None:
-    plain, fast = _metrics(typed), _metrics(typed, "cpu_fast")
+    plain, fast = (
+        [_metrics(f"{typed} seed={seed}", hardware)["auroc"] for seed in range(3)] for hardware in ("cpu", "cpu_fast")
+    )
     for one, other in ((plain, fast), (fast, plain)):
-        low, high = other["auroc_interval"]
-        assert low <= one["auroc"] <= high
+        low, high = _interval(other)
+        assert low <= statistics.mean(one) <= high
 
 
 def test_half_precision_reaches_the_same_on_the_digits(runs: Path) -> None:
-    _agree("data=digits method=piad")
+    _agree("data=digits method=piad budget.scale=0.3")
 
 
 @pytest.mark.skipif("NOVELTY_DATA" not in os.environ, reason="NOVELTY_DATA says where MNIST lies")
 def test_half_precision_reaches_the_same_on_mnist(runs: Path) -> None:
-    _agree("data=mnist method=piad method.reconstruction=mse protocol.normal=1 budget.scale=0.02")
+    _agree("data=mnist method=piad method.reconstruction=mse protocol.normal=1 budget.scale=0.006")
 
 
 def test_a_compiled_method_learns_the_same(runs: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal, NewType, Union, cast, get_args, get_origin, get
 
 from omegaconf import DictConfig, OmegaConf
 
-from novelty.config import Root, close_to
+from novelty.config import Root, close_to, conf_dir, names_under
 from novelty.errors import NoveltyError
 
 Node = dict[str, Any]
@@ -158,11 +158,21 @@ def _build(value: Any, provided: dict[str, Any]) -> Any:
     return tuple(_build(item, provided) for item in value) if isinstance(value, list) else value
 
 
+def _chosen(augment: Any) -> Node:
+    """``data.augment`` where a class was chosen for it; NoveltyError where only its keys, or a name, were given."""
+    if isinstance(augment, dict) and "_target_" in augment:
+        return augment
+    names = names_under(conf_dir() / "augment")
+    given = "has no _target_" if isinstance(augment, dict) else f"is {augment}"
+    raise NoveltyError(f"data.augment {given}: choose one with augment={'|'.join(names)}.")
+
+
 def check(cfg: DictConfig) -> Node:
     """The whole configuration of a cell as plain containers: complete, typed, interpolations resolved.
 
     Raises NoveltyError, naming the key and what is allowed, before any data is touched.
     """
+    from novelty.data.augment import Augmentation
     from novelty.data.protocols import Protocol
     from novelty.data.source import Source
     from novelty.evaluation.evaluation import Evaluation
@@ -180,6 +190,8 @@ def check(cfg: DictConfig) -> Node:
     plain["protocol"] = bind(plain["protocol"], "protocol", Protocol)
     plain["evaluation"] = bind(plain["evaluation"], "evaluation", Evaluation)
     plain["data"]["source"] = bind(plain["data"]["source"], "data.source", Source)
+    if plain["data"]["augment"] is not None:
+        plain["data"]["augment"] = bind(_chosen(plain["data"]["augment"]), "data.augment", Augmentation)
     if plain["data"]["channels"] not in (1, 3):
         raise NoveltyError(f"data.channels={plain['data']['channels']} must be 1 (grey) or 3 (colour).")
     mode = plain["logger"]["mode"]

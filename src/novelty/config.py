@@ -14,7 +14,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from novelty.errors import NoveltyError
 
-OPEN_NODES = ("method", "protocol", "evaluation", "data.source", "figure")
+OPEN_NODES = ("method", "protocol", "evaluation", "data.source", "data.augment", "figure")
 """Nodes with a `_target_`: their schema is the signature of the class, so a key need not stand in the YAML."""
 
 
@@ -46,11 +46,15 @@ class Keep(Enum):
 
 @dataclass
 class Data:
-    """source: the images; channels: 1 or 3; image_size: side in pixels, None for the size that they have."""
+    """source: the images; channels: 1 or 3; image_size: side in pixels, None for the size that they have.
+
+    augment: the samples that training images are made into (`conf/augment`), None for the images as they are.
+    """
 
     source: Any = MISSING
     channels: int = MISSING
     image_size: int | None = MISSING
+    augment: Any = None
 
 
 @dataclass

@@ -106,7 +106,10 @@ def _runs(arguments: list[str]) -> list[list[str]]:
 
 
 def cell(cfg: DictConfig) -> float:
-    """One cell, from configuration to record; what every launcher calls. Returns the AUROC of the primary score."""
+    """One cell, from configuration to record; what every launcher calls. Returns the AUROC of the primary score.
+
+    Or one figure, which has no score (0).
+    """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 

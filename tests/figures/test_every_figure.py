@@ -40,7 +40,7 @@ def test_every_figure_is_measured_drawn_and_written(name: str, runs: Path) -> No
     folder = drawn(f"figure={name}", *TINY)
     assert folder.parent == runs / "figures" / name
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    assert about["figure"] == name
+    assert about["choices"]["figure"] == name
     assert about["finding"]
     assert about["normal"] == ["0"]
     assert about["provenance"]["weights_sha256"] == "random"
@@ -87,6 +87,7 @@ WRONG = {
     f"{CONTRAST} figure.weights=nowhere.pth": ("nowhere.pth does not exist",),
     f"{CONTRAST} figure.backbone=resnet": ("figure.backbone=resnet is no choice",),
     f"{CONTRAST} protocol.normal=eleven": ("eleven",),
+    f"{CONTRAST} hardware.accelerator=cdua": ("hardware.accelerator=cdua is no choice; did you mean cuda?",),
     f"{CONTRAST} hardware=gpu": ("torch sees no GPU here",),
     f"{CONTRAST} data.image_size=4 figure.shift=1": ("data.image_size to 8 or more",),
     f"{CONTRAST} figure._target_=novelty.methods.kde.KDE": ("which is no Figure",),

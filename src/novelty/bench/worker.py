@@ -63,9 +63,10 @@ def serve(channel: Channel) -> None:
 
     from novelty.bench.loops import BenchData, ScoringLoop, TrainingLoop
     from novelty.bench.options import compose
+    from novelty.hardware import processes
     from novelty.results.environment import environment
     from novelty.training.callbacks import Calibrate, CollectScores, StepSeed
-    from novelty.training.plan import make_plan, processes
+    from novelty.training.plan import make_plan
     from novelty.training.progress import ProgressBar
     from novelty.training.trainer import build_method, data_of, make_trainer, prepare, quiet
 

@@ -14,7 +14,7 @@ info      downloads nothing; numbers of images by class as published, and as fou
 download  leaves alone what is here; says what to get, and from where, for a data set that nobody else may hand out.
 verify    reads every image, whatever the cache holds, and leaves the cache ready for the next run at this size. Ends
           with exit code 1 where an image is broken or the numbers contradict the published ones.
-split     prints the sizes, and writes the split where out=FILE is given; protocol=index_file protocol.file=FILE reads it.
+split     prints sizes, and writes the split where out=FILE is given; protocol=index_file protocol.file=FILE reads it.
 stats     backbone=vgg19|vgg16 weights=imagenet|FILE images=FOLDER [out=stats.json] [size=224]: mean and standard
           deviation of every relu4_2 filter over the images of FOLDER (short side resized to `size`, centre cut out):
           what PIAD normalises its features with. The published values are of VGG-19 on ImageNet.

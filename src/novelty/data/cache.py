@@ -24,7 +24,6 @@ from torch import Tensor
 
 from novelty.data.building import build, in_memory
 from novelty.data.contents import Summary
-from novelty.data.resize import to_square as to_square
 from novelty.data.site import ABOUT, INDEX, MASKS, PIXELS, Unusable, writing
 from novelty.data.source import Images, Source, fingerprint_of
 from novelty.errors import NoveltyError
@@ -64,14 +63,26 @@ def load(source: Source, size: int | None = None, cache: Path | None = None, cha
         raise NoveltyError(f"data.image_size is {size}: it must be at least 1 pixel.")
     if channels not in (None, 1, 3):
         raise NoveltyError(f"data.channels is {channels}: it must be 1 (grey) or 3 (colour).")
-    kind = f"{type(source).__module__}.{type(source).__qualname__}"
-    key = fingerprint_of([FORMAT, kind, source.fingerprint(), size, channels])[:32]
+    key = _key(source, size, channels)
     if key not in _memo:
         _memo[key] = _load(source, size, cache, channels, key)
         while len(_memo) > _KEPT_IN_PROCESS:
             _memo.popitem(last=False)
     _memo.move_to_end(key)
     return _memo[key]
+
+
+def known(source: Source, size: int | None, cache: Path, channels: int | None) -> Images | None:
+    """What `load` would give without decoding, because an earlier run left it in ``cache``; None where none did."""
+    with suppress(_Damaged, Unusable):
+        return _read(Path(cache).expanduser() / _key(source, size, channels), source)
+    return None
+
+
+def _key(source: Source, size: int | None, channels: int | None) -> str:
+    """The name of an entry."""
+    kind = f"{type(source).__module__}.{type(source).__qualname__}"
+    return fingerprint_of([FORMAT, kind, source.fingerprint(), size, channels])[:32]
 
 
 def _load(source: Source, size: int | None, cache: Path | None, channels: int | None, key: str) -> Images:

@@ -9,26 +9,16 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
-from novelty.data.paging import fetch
+from novelty.data.augment import Augmentation, VirtualSet
 from novelty.data.protocols import Split
+from novelty.data.reading import rows
+from novelty.data.reading import to_float as to_float
 from novelty.data.source import Images
 from novelty.errors import NoveltyError
 from novelty.info import DataInfo, Schedule
 from novelty.nn.parts import part
 
 _COPY_BYTES = 64 << 20
-
-
-def to_float(pixels: Tensor, channels_last: bool = False) -> Tensor:
-    """uint8 (B, C, H, W) as float32 in [0, 1]."""
-    memory_format = torch.channels_last if channels_last else torch.contiguous_format
-    return pixels.to(dtype=torch.float32, memory_format=memory_format).div_(255)
-
-
-def _rows(pixels: Tensor, index: Tensor) -> Tensor:
-    """``pixels[index]``, copied image by image, which is several times as fast as value by value."""
-    fetch(pixels, index)
-    return pixels.index_select(0, index.to(pixels.device))
 
 
 class TrainingBatches:
@@ -39,7 +29,8 @@ class TrainingBatches:
     Every process draws the same order and takes its share of every mini-batch.
 
     pixels: (N, C, H, W) uint8.  index: (n,) those of the N that are trained on; None = all of them.
-    positions: where the images of the latest batch stand among the n, (B,) on the CPU.
+    virtual: the samples that take the place of the n images, where there are any.
+    positions: where the images of the latest batch stand among the n (or the samples), (B,) on the CPU.
     """
 
     def __init__(
@@ -51,11 +42,14 @@ class TrainingBatches:
         world: int = 1,
         channels_last: bool = False,
         index: Tensor | None = None,
+        virtual: VirtualSet | None = None,
     ) -> None:
         self.pixels, self.schedule, self.seed = pixels, schedule, seed
         self.rank, self.world, self.channels_last = rank, world, channels_last
         self.index = torch.arange(len(pixels)) if index is None else index
-        count, joined = len(self.index), schedule.batches_per_step
+        self.virtual = virtual
+        self.count = len(self.index if virtual is None else virtual)
+        count, joined = self.count, schedule.batches_per_step
         self.batch = min(schedule.batch_size, count)
         if self.batch % world:
             raise NoveltyError(
@@ -92,14 +86,14 @@ class TrainingBatches:
         else:
             first = step * joined
         self.positions = torch.cat([self._mini_batch(i) for i in range(first, first + joined)])
-        return to_float(_rows(self.pixels, self.index[self.positions]), self.channels_last)
+        return _training_images(self.pixels, self.index, self.virtual, self.positions, self.channels_last)
 
     def _mini_batch(self, number: int) -> Tensor:
         """This process's positions of the ``number``-th mini-batch of the training."""
         epoch, place = divmod(number, self.batches_per_pass)
         if epoch != self._pass:
             generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
-            self._pass, self._order = epoch, torch.randperm(len(self.index), generator=generator)
+            self._pass, self._order = epoch, torch.randperm(self.count, generator=generator)
         positions = self._order[place * self.batch : (place + 1) * self.batch]
         share = len(positions) // self.world
         return positions[self.rank * share : (self.rank + 1) * share]
@@ -136,7 +130,7 @@ class IndexedBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for positions in torch.split(self.positions, self.batch):
-            yield to_float(_rows(self.pixels, self.index[positions]), self.channels_last), positions
+            yield to_float(rows(self.pixels, self.index[positions]), self.channels_last), positions
 
 
 class NoveltyData(LightningDataModule):
@@ -155,6 +149,7 @@ class NoveltyData(LightningDataModule):
         reference: int,
         score_batch: int = 250,
         channels_last: bool = False,
+        augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__()
         self.split, self.seed = split, seed
@@ -164,7 +159,9 @@ class NoveltyData(LightningDataModule):
         self._pixels = images.pixels
         self._train: tuple[torch.device, Tensor, Tensor] | None = None
         self.schedule: Schedule | None = None
-        self.info = data_info(images, split)
+        self.info = data_info(images, split, augmentation)
+        side = images.pixels.shape[-1]
+        self._virtual = None if augmentation is None else VirtualSet(augmentation, len(split.train), side, seed)
 
     def _place(self) -> tuple[int, int, torch.device]:
         trainer = self.trainer
@@ -183,7 +180,7 @@ class NoveltyData(LightningDataModule):
         rank, world, device = self._place()
         assert self.schedule is not None, "the framework sets the method's schedule before fit"
         pixels, index = self._training(device)
-        return TrainingBatches(pixels, self.schedule, self.seed, rank, world, self.channels_last, index)
+        return TrainingBatches(pixels, self.schedule, self.seed, rank, world, self.channels_last, index, self._virtual)
 
     def test_dataloader(self) -> IndexedBatches:
         """Test images at positions 0 .. len(split.test) - 1, reference images behind them."""
@@ -193,15 +190,26 @@ class NoveltyData(LightningDataModule):
         return IndexedBatches(pixels, self.score_batch, rank, world, self.channels_last, index)
 
     def normal_batches(self) -> Iterator[Tensor]:
-        """The training images in a fixed order, all of them on every process: what `Method.calibrate` sees."""
+        """The training images (or samples) in a fixed order, all of them on every process: for `Method.calibrate`."""
         pixels, index = self._training(self._place()[2])
-        for some in torch.split(index, self.score_batch):
-            yield to_float(_rows(pixels, some), self.channels_last)
+        for positions in torch.split(torch.arange(self.info.train_size), self.score_batch):
+            yield _training_images(pixels, index, self._virtual, positions, self.channels_last)
 
 
-def data_info(images: Images, split: Split) -> DataInfo:
-    """What a method is told of its data."""
-    return DataInfo(images.pixels.shape[1], images.pixels.shape[-1], len(split.train), images.traits)
+def data_info(images: Images, split: Split, augmentation: Augmentation | None = None) -> DataInfo:
+    """What a method is told of its data: of the samples, where training images are augmented."""
+    _, channels, _, side = images.pixels.shape
+    if augmentation is None:
+        return DataInfo(channels, side, len(split.train), images.traits)
+    return DataInfo(channels, augmentation.side(len(split.train), side), len(augmentation), images.traits)
+
+
+def _training_images(
+    pixels: Tensor, index: Tensor, virtual: VirtualSet | None, positions: Tensor, channels_last: bool
+) -> Tensor:
+    """The float images, or samples, at ``positions`` of the training set."""
+    found = rows(pixels, index[positions]) if virtual is None else virtual.read(pixels, index, positions)
+    return to_float(found, channels_last)
 
 
 def _placed(pixels: Tensor, index: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -219,5 +227,5 @@ def _copied(pixels: Tensor, index: Tensor, device: torch.device) -> Tensor:
     there = torch.empty((len(index), *pixels.shape[1:]), dtype=pixels.dtype, device=device)
     step = max(1, _COPY_BYTES // pixels[0].nbytes)
     for some, to in zip(torch.split(index, step), torch.split(there, step), strict=True):
-        to.copy_(_rows(pixels, some))
+        to.copy_(rows(pixels, some))
     return there

@@ -53,6 +53,9 @@ class Source(ABC):
     about: ClassVar[About | None] = None
     """Owner, licence and place of a published data set; None for a person's own images."""
 
+    total: ClassVar[int | None] = None
+    """Published number of images, needed only where `expected` does not name every class."""
+
     def __init__(self, root: Path) -> None:
         self.root = Path(root).expanduser()
 

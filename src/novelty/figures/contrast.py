@@ -95,11 +95,10 @@ class ContrastPairs(Figure):
         for reduction in self.reductions:
             columns["image"].append(chosen)
             columns["reduction"].append(np.full(len(chosen), reduction))
-            with torch.no_grad():
-                parts = [
-                    losses(network, statistics, *self.pair(part.to(material.device), reduction))
-                    for part in images.split(material.batch)
-                ]
+            parts = [
+                losses(network, statistics, *self.pair(part.to(material.device), reduction))
+                for part in torch.split(images, material.batch)
+            ]
             for name in LOSSES:
                 columns[name].append(torch.cat([part[name] for part in parts]).cpu().numpy())
         table = {name: np.concatenate(values) for name, values in columns.items()}
@@ -129,11 +128,11 @@ class ContrastPairs(Figure):
         """Left: the pairs of the first image; right: the losses relative to full contrast, mean and middle half."""
         table = numbers.tables["numbers"]
         drawing = style.sheet(height=2.75)
-        left, right = drawing.add_gridspec(1, 2, width_ratios=(1.3 * len(self.reductions), 2.3))
-        grid = left.subgridspec(1, len(self.reductions))
-        pairs = [drawing.add_subplot(grid[place]) for place in range(len(self.reductions))]
+        halves = drawing.add_gridspec(1, 2, width_ratios=(1.3 * len(self.reductions), 2.3))
+        columns = halves[0].subgridspec(1, len(self.reductions))
+        pairs = [drawing.add_subplot(columns[place]) for place in range(len(self.reductions))]
         self._draw_pairs(pairs, table, material.normal(1))
-        self._draw_lines(drawing.add_subplot(right), table)
+        self._draw_lines(drawing.add_subplot(halves[1]), table)
         return drawing
 
     def _draw_pairs(self, pairs: Sequence[Axes], table: Columns, image: Tensor) -> None:
@@ -144,16 +143,11 @@ class ContrastPairs(Figure):
             axes.set_title(f"({chr(ord('a') + place)}) " + (f"−{reduction:g}" if reduction else "original"))
             for line, name in enumerate((PERC, REL_PERC_L1)):
                 full, here = table[name][first][0], table[name][first][place]
-                text = f"{here:.3g}" + (f" ({signed(here / full - 1)})" if place and full > 0 else "")
-                below = {
-                    "xycoords": "axes fraction",
-                    "textcoords": "offset points",
-                    "va": "top",
-                    "color": LOOKS[name][0],
-                }
-                axes.annotate(text, (0.5, 0), (0, -4 - 11 * line), ha="center", **below)
+                text = f"{here:#.3g}".rstrip(".") + (f" ({signed(here / full - 1)})" if place and full > 0 else "")
+                colour = LOOKS[name][0]
+                style.write_below(axes, text, line, colour)
                 if not place:
-                    axes.annotate(named(name), (0, 0), (-4, -4 - 11 * line), ha="right", **below)
+                    style.write_below(axes, named(name), line, colour, outside=True)
         size = image.shape[-1]
         pairs[0].set_yticks([size * 0.5, size * 1.5 + style.between(size)], ["image", f"shifted\nby {self.shift} px"])
         pairs[0].tick_params(axis="y", length=0, labelsize=8)

@@ -55,15 +55,14 @@ class FilterResponses(Figure):
             self.backbone, self.weights, self.statistics, material.device, material.images.pixels.shape[-1]
         )
         chosen, images = material.chosen(self.images), material.normal(self.images)
-        batches = images.split(material.batch)
+        batches = torch.split(images, material.batch)
         if (statistics.std == 1).all():
             statistics = feature_statistics(network, batches)
             about["statistics"] = statistics.source
         norms = []
-        with torch.no_grad():
-            for reduction in self.reductions:
-                parts = [reduce_contrast(part.to(material.device), reduction) for part in batches]
-                norms += [network(part).abs().flatten(1).mean(1).cpu().numpy() for part in parts]
+        for reduction in self.reductions:
+            parts = [reduce_contrast(part.to(material.device), reduction) for part in batches]
+            norms += [network(part).abs().flatten(1).mean(1).cpu().numpy() for part in parts]
         numbers = {
             "image": np.tile(chosen, len(self.reductions)),
             "reduction": np.repeat(self.reductions, len(chosen)),

@@ -17,9 +17,11 @@ from novelty.data import cache
 from novelty.errors import NoveltyError
 from novelty.figures import style
 from novelty.figures.base import Columns, Figure, Material, Numbers
+from novelty.hardware import on_cpu, settle_hardware
 from novelty.info import WeightsFile
+from novelty.nn.backbones import DIGITS
 from novelty.results.environment import environment
-from novelty.results.keys import array_digest, file_digest, key
+from novelty.results.keys import array_digest, content_of, key
 from novelty.results.records import write, write_json
 
 SCHEMA = 1
@@ -60,7 +62,8 @@ def draw_composed(cfg: DictConfig, choices: dict[str, str], overrides: list[str]
         write(folder / f"{table}.csv", lambda path, content=columns: _write_csv(path, content))  # type: ignore[misc]
     style.save(drawing, folder)
     command = "python -m novelty.run " + shlex.join(override.removeprefix("++") for override in overrides)
-    about = {"figure": name, "finding": finding, "choices": choices, "normal": list(normal), "command": command}
+    chosen = {group: choices[group] for group in ("figure", "data", "protocol", "hardware")}
+    about = {"finding": finding, "choices": chosen, "normal": list(normal), "command": command}
     write_json(folder / "about.json", {"schema": SCHEMA, **about, **_about(config, material, numbers)})
     console.print(f"[bold]{title}[/]: {finding}; data copy: {material.images.copy}.", soft_wrap=True)
     console.print(f"Figure: {folder / 'figure.png'}", soft_wrap=True)
@@ -69,8 +72,8 @@ def draw_composed(cfg: DictConfig, choices: dict[str, str], overrides: list[str]
 
 def _material(config: Node) -> tuple[Material, tuple[str, ...], int]:
     """What the figure is measured on, the normal classes, and of how many the first was taken (0: one was named)."""
-    data, paths, hardware = config["data"], config["paths"], config["hardware"]
-    device = _device(hardware["accelerator"])
+    data, paths, hardware = config["data"], config["paths"], settle_hardware(config["hardware"])
+    device = torch.device("cpu" if on_cpu(hardware["accelerator"]) or hardware["accelerator"] == "mps" else "cuda")
     if hardware["threads"]:
         torch.set_num_threads(hardware["threads"])
     torch.backends.cudnn.allow_tf32 = False  # float32 means it
@@ -81,28 +84,17 @@ def _material(config: Node) -> tuple[Material, tuple[str, ...], int]:
     classes = protocol.classes(images)
     normal = tuple(classes[i] for i in protocol.normal_classes(images))
     first_of = len(classes) if protocol.one_of and config["protocol"].get("normal") is None else 0
-    batch = hardware["score_batch"] or (64 if device.type == "cpu" else 250)
-    return Material(images, protocol.split(images), device, batch), normal, first_of
-
-
-def _device(accelerator: str) -> torch.device:
-    """Where `hardware` has features computed: one device is enough for a figure."""
-    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
-        raise NoveltyError("hardware.accelerator=gpu, but torch sees no GPU here: take hardware=cpu or hardware=auto.")
-    if accelerator in ("cpu", "mps"):
-        return torch.device(accelerator)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return Material(images, protocol.split(images), device, hardware["score_batch"]), normal, first_of
 
 
 def _folder(config: Node, choices: dict[str, str], material: Material) -> Path:
-    """Named after what the numbers depend on; weight files by content."""
+    """Named after what the numbers depend on; weight files count by content, torchvision's own by their keyword."""
     node = config["figure"]
     known = parameters(target(node, "figure"))
     options = dict(node)
     for name, (kind, _) in known.items():
-        path = Path(str(options[name])).expanduser()
-        if kind is WeightsFile and path.is_file():
-            options[name] = file_digest(path)
+        if kind is WeightsFile:
+            options[name] = content_of(options[name], dict.fromkeys(DIGITS.values(), "imagenet"))
     payload = {
         "version": VERSION,
         "figure": options,
@@ -114,14 +106,11 @@ def _folder(config: Node, choices: dict[str, str], material: Material) -> Path:
 
 
 def _about(config: Node, material: Material, numbers: Numbers) -> dict[str, Any]:
-    import matplotlib
-
-    known = environment(config["hardware"]["accelerator"])
     return {
         "provenance": numbers.provenance,
         "data": {"digest": material.images.digest, "copy": material.images.copy},
         "config": {name: config[name] for name in ("figure", "data", "protocol", "hardware")},
-        "environment": known | {"packages": known["packages"] | {"matplotlib": matplotlib.__version__}},
+        "environment": environment(config["hardware"]["accelerator"]),
     }
 
 

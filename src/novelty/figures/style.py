@@ -111,6 +111,15 @@ def remark(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
     axes.text(x, y, text, **{"transform": axes.transAxes, "color": MUTED, "fontsize": 7, **options})
 
 
+def write_below(axes: Axes, text: str, line: int, colour: str, outside: bool = False) -> None:
+    """The ``line``-th line (from 0) under a picture: centred, or left of it as the name of what stands in the line."""
+    x, to_left, align = (0.0, -4, "right") if outside else (0.5, 0, "center")
+    axes.annotate(
+        text, (x, 0), (to_left, -4 - 11 * line), xycoords="axes fraction", textcoords="offset points",
+        ha=align, va="top", color=colour,
+    )  # fmt: skip
+
+
 def name_lines(axes: Axes, ends: Mapping[str, tuple[float, float, str]], gap: float = 0.075) -> None:
     """Names at the right ends of lines, name -> (x, y, colour), set apart where they would overlap.
 

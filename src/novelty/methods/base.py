@@ -11,6 +11,7 @@ from lightning import LightningModule
 from torch import Tensor
 
 from novelty.info import DataInfo, Schedule
+from novelty.methods.tiles import by_tiles
 from novelty.nn.processes import average_over_processes
 from novelty.scores import Scores
 
@@ -90,9 +91,13 @@ class Method(LightningModule, ABC):
         optimizer.step()
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Scores]:
-        """Scores in float32 whatever the training precision; the framework collects and gathers them."""
+        """Scores in float32 whatever the training precision; the framework collects and gathers them.
+
+        Images that are larger than those of the training (patches) are scored tile by tile, see `by_tiles`.
+        """
+        images, side = batch[0], self.info.image_size
         with torch.autocast(self.device.type, enabled=False):
-            return self.score(batch[0])
+            return self.score(images) if images.shape[-1] == side else by_tiles(self.score, images, side)
 
 
 class Fitted(Method):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,3 +34,18 @@ def array_digest(*arrays: np.ndarray) -> str:
         summed.update(f"{array.dtype.str}{array.shape}".encode())
         summed.update(np.ascontiguousarray(array).data)
     return summed.hexdigest()[:32]
+
+
+def content_of(value: Any, known: dict[str, str]) -> str | None:
+    """A digest for a file; a keyword such as "imagenet" for itself and for the file ``known`` by it."""
+    path = Path(str(value)).expanduser()
+    if value is None or not path.is_file():
+        return value
+    stat = path.stat()
+    digest = _digest_once(str(path), stat.st_size, stat.st_mtime_ns)
+    return next((word for beginning, word in known.items() if digest.startswith(beginning)), "sha256:" + digest)
+
+
+@lru_cache(maxsize=64)
+def _digest_once(path: str, size: int, modified: int) -> str:
+    return file_digest(Path(path))

@@ -21,13 +21,14 @@ from novelty.check import Node, build
 from novelty.data.datamodule import NoveltyData
 from novelty.data.protocols.index_file import write_split
 from novelty.errors import NoveltyError
+from novelty.hardware import processes
 from novelty.methods.base import Method
 from novelty.results.environment import environment, now
 from novelty.results.locks import locked
 from novelty.results.records import SCHEMA, write, write_arrays, write_json
 from novelty.training.callbacks import Calibrate, CollectScores, ResumePoint, StepSeed, steps_taken
 from novelty.training.loggers import finish, log_result, make_loggers
-from novelty.training.plan import Plan, make_plan, processes
+from novelty.training.plan import Plan, make_plan
 from novelty.training.processes import run_shared
 from novelty.training.progress import ProgressBar
 from novelty.training.trainer import build_method, data_of, make_trainer, prepare, quiet
@@ -172,9 +173,7 @@ def _evaluate(plan: Plan, command: str, about: dict[str, Any]) -> dict[str, dict
     """Metrics of every named score, and the record; ``result.json`` comes last, since its presence says "done"."""
     evaluation = build(plan.config["evaluation"])
     record = plan.record
-    write(
-        record.scores.with_name("split.npz"), lambda path: write_split(path, plan.split, plan.images, plan.normal)
-    )
+    write(record.scores.with_name("split.npz"), lambda path: write_split(path, plan.split, plan.images, plan.normal))
     with np.load(record.scores) as stored:
         arrays = dict(stored)
     named = [name.split("/", 1)[1] for name in arrays if name.startswith("score/")]

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
 
 from novelty.check import Node, build, check, defaults, parameters, target
-from novelty.config import close_to
 from novelty.data import cache
+from novelty.data.augment import Augmentation
 from novelty.data.datamodule import data_info
 from novelty.data.protocols import Split, cap
 from novelty.data.source import Images
-from novelty.errors import NoveltyError
 from novelty.evaluation import metrics
+from novelty.hardware import processes, settle_hardware
 from novelty.info import WeightsFile
-from novelty.results.keys import array_digest, file_digest, key
+from novelty.results.keys import array_digest, content_of, key
 from novelty.results.records import Record
 
 VERSION = 1
@@ -54,6 +52,8 @@ class Plan:
         """What constructors assume where the configuration is silent: reports compare cells without importing them."""
         config = self.config
         nodes = {"method": config["method"], "protocol": config["protocol"], "evaluation": config["evaluation"]}
+        if config["data"]["augment"] is not None:
+            nodes["augment"] = config["data"]["augment"]
         return {name: defaults(node) for name, node in nodes.items()}
 
     @property
@@ -102,8 +102,9 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
     split = cap(protocol.split(images), budget["max_train"], budget["max_test"])
     if protocol.one_of:
         config["protocol"]["normal"] = list(normal)
+    augmentation = augmentation_of(config)
     with torch.device("meta"):  # what a constructor refuses is refused here, before anything is written
-        build(config["method"], info=data_info(images, split))
+        build(config["method"], info=data_info(images, split, augmentation))
 
     training_method, scoring, weights = _method_payload(config["method"])
     training = {
@@ -115,6 +116,8 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
         "precision": config["hardware"]["precision"],
         "processes": processes(config["hardware"]),
     }
+    if augmentation is not None:
+        training["augment"] = [data["augment"], augmentation.version, len(augmentation)]
     training_key = key(training)
     scoring_key = key(
         {
@@ -132,10 +135,13 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
     return Plan(config, chosen, images, split, normal, first_of, weights, record)
 
 
-def processes(hardware: Node) -> int:
-    """Number of processes that share a batch: part of what is computed, unlike the device they run on."""
-    devices = hardware["devices"]
-    return len(devices) if isinstance(devices, list) else int(devices)
+def augmentation_of(config: Node) -> Augmentation | None:
+    """What makes samples of the training images, within the budget; None where they stay as they are."""
+    if config["data"]["augment"] is None:
+        return None
+    augmentation: Augmentation = build(config["data"]["augment"])
+    augmentation.limit = config["budget"]["max_train"]
+    return augmentation
 
 
 def _method_payload(node: Node) -> tuple[Node, Node, dict[str, str]]:
@@ -155,26 +161,11 @@ def _method_payload(node: Node) -> tuple[Node, Node, dict[str, str]]:
             weights |= {f"{name}.{k}": v for k, v in inner_weights.items()}
             continue
         if kind is WeightsFile or WeightsFile in getattr(kind, "__args__", ()):
-            value = _content(value, getattr(cls, "known_weights", {}))
+            value = content_of(value, getattr(cls, "known_weights", {}))
             if value is not None:
                 weights[name] = value
         (scoring if name in getattr(cls, "scoring", ()) else training)[name] = value
     return training, scoring, weights
-
-
-def _content(value: Any, known: dict[str, str]) -> str | None:
-    """A digest for a file; a keyword such as "imagenet" for itself and for the file ``known`` by it."""
-    path = Path(str(value)).expanduser()
-    if value is None or not path.is_file():
-        return value
-    stat = path.stat()
-    digest = _digest_once(str(path), stat.st_size, stat.st_mtime_ns)
-    return next((word for beginning, word in known.items() if digest.startswith(beginning)), "sha256:" + digest)
-
-
-@lru_cache(maxsize=64)
-def _digest_once(path: str, size: int, modified: int) -> str:
-    return file_digest(Path(path))
 
 
 def split_sizes(plan: Plan) -> dict[str, int]:
@@ -186,54 +177,3 @@ def split_sizes(plan: Plan) -> dict[str, int]:
         "test_normal": len(plan.split.test) - novel,
         "test_novel": novel,
     }
-
-
-ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-STRATEGIES = ("auto", "ddp")
-COMPILE = (None, "default", "reduce-overhead", "max-autotune")
-
-
-def settle_hardware(hardware: Node) -> Node:
-    """``hardware`` with nothing left open: null becomes what suits the device.
-
-    Refuses what Lightning would only refuse later, in its own words, or quietly replace; and a GPU where there is none.
-    """
-    choices = {"accelerator": ACCELERATORS, "precision": PRECISIONS, "strategy": STRATEGIES, "compile": COMPILE}
-    for name, allowed in choices.items():
-        if hardware[name] not in allowed:
-            words = [str(word) if word is not None else "null" for word in allowed]
-            raise NoveltyError(
-                f"hardware.{name}={hardware[name]} is no choice{close_to(str(hardware[name]), words)} "
-                f"Allowed: {', '.join(words)}."
-            )
-    cuda = torch.cuda.is_available()
-    if hardware["accelerator"] in ("gpu", "cuda") and not cuda:
-        raise NoveltyError(
-            "hardware.accelerator=gpu, but torch sees no GPU here: take hardware=cpu or hardware=auto, "
-            "or look at nvidia-smi and CUDA_VISIBLE_DEVICES."
-        )
-    on_cpu = hardware["accelerator"] == "cpu" or (hardware["accelerator"] == "auto" and not cuda)
-    if on_cpu and hardware["precision"] == "16-mixed":
-        raise NoveltyError("hardware.precision=16-mixed needs a GPU: on the CPU take bf16-mixed (hardware=cpu_fast).")
-    settled = dict(hardware)
-    settled["devices"] = _devices(hardware["devices"], on_cpu)
-    if hardware["channels_last"] is None:
-        settled["channels_last"] = on_cpu or hardware["precision"] != "32-true"
-    if hardware["score_batch"] is None:
-        settled["score_batch"] = 64 if on_cpu else 250
-    return settled
-
-
-def _devices(devices: Any, on_cpu: bool) -> int | list[int]:
-    """A number of processes from 1 on, or a list of GPU indices; -1 stands for all GPUs."""
-    if devices == -1 and not on_cpu:
-        return torch.cuda.device_count()
-    if isinstance(devices, list) and devices and all(type(index) is int for index in devices) and not on_cpu:
-        return devices
-    if type(devices) is int and devices >= 1:
-        return devices
-    raise NoveltyError(
-        f"hardware.devices={devices} must be a number of devices from 1 on"
-        + ("." if on_cpu else ", a list of their indices, or -1 for all.")
-    )

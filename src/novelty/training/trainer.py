@@ -16,8 +16,9 @@ from lightning.pytorch.loggers import Logger
 
 from novelty.check import build
 from novelty.data.datamodule import NoveltyData
+from novelty.hardware import processes
 from novelty.methods.base import Method
-from novelty.training.plan import REFERENCE_IMAGES, Plan, processes
+from novelty.training.plan import REFERENCE_IMAGES, Plan, augmentation_of
 from novelty.training.processes import shared
 
 EXPECTED_WARNINGS = (
@@ -50,6 +51,7 @@ def data_of(plan: Plan, kind: type[NoveltyData] = NoveltyData) -> NoveltyData:
         reference=REFERENCE_IMAGES,
         score_batch=hardware["score_batch"],
         channels_last=hardware["channels_last"],
+        augmentation=augmentation_of(plan.config),
     )
 
 

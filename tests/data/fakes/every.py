@@ -21,7 +21,7 @@ from data.fakes.mvtec_ad import write_mvtec_ad
 
 def _images(root: Path) -> None:
     for number in range(24):
-        save(picture(number, 16, 20), root / "images" / "good bad ugly".split()[number % 3] / f"{number}.png")
+        save(picture(number, 16, 20), root / "images" / ["good", "bad", "ugly"][number % 3] / f"{number}.png")
 
 
 def _mnist(root: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from novelty.config import close_to, compose_cell, conf_dir, explain, names_under, open_overrides
 from novelty.errors import NoveltyError
@@ -37,29 +37,56 @@ class Asked:
         return Path(self.config["paths"]["cache"]).expanduser()
 
     @property
+    def image_size(self) -> int | None:
+        """Of the run, in pixels; None for the size that the images have."""
+        size: int | None = self.config["data"]["image_size"]
+        return size
+
+    @property
     def may_download(self) -> bool:
         """Whether the data set, or one that it is made of, is one that can be fetched."""
-        return _has_download(self._source_node())
+        return _has(self.source_node, "download")
 
-    def source(self, download: bool | None = None) -> Source:
-        """The images; ``download``: whether what is missing may be fetched, None leaves that to the configuration."""
+    @property
+    def may_skip(self) -> bool:
+        """Whether broken images could be left out, and are not."""
+        return self.source_node.get("skip_broken") is False
+
+    def source(self, **changed: bool) -> Source:
+        """The images, with options that are changed wherever the source, or one that it is made of, has them."""
         from novelty.check import build
 
-        node = self._source_node()
-        return build(node if download is None else _downloading(node, download), root=self.root)
+        return build(_changed(self.source_node, changed), root=self.root)
 
     def images(self, source: Source) -> Images:
         """Decoded, now or by an earlier run, at the size of the run."""
         from novelty.data import cache
 
-        data = self.config["data"]
-        return cache.load(source, data["image_size"], self.cache, channels=data["channels"])
+        return cache.load(source, self.image_size, self.cache, channels=self.config["data"]["channels"])
 
-    def _source_node(self) -> Node:
+    def known(self, source: Source, size: int | None) -> Images | None:
+        """The images at ``size`` as an earlier run decoded them; None where none did."""
+        if not self.cache.is_dir():
+            return None
+        from novelty.data import cache
+
+        return cache.known(source, size, self.cache, channels=self.config["data"]["channels"])
+
+    @property
+    def source_node(self) -> Node:
+        """The configuration of the source, every option of it."""
         from novelty.check import bind
         from novelty.data.source import Source
 
-        return bind(as_node(self.config["data"]["source"], "data.source"), "data.source", Source)
+        return bind(_node(self.config["data"]["source"], "data.source"), "data.source", Source)
+
+    @property
+    def protocol_node(self) -> Node:
+        """The configuration of the protocol, every option of it."""
+        from novelty.check import bind
+        from novelty.data.protocols import Protocol
+
+        return bind(_node(self.config["protocol"], "protocol"), "protocol", Protocol)
 
 
 def data_sets() -> list[str]:
@@ -86,6 +113,8 @@ def asked(verb: str, typed: Sequence[str]) -> Asked:
                     f"{str(override.input_line).lstrip('+')} names several, and {verb} takes one at a time; "
                     "a list stands in brackets, as in 'protocol.normal=[cat,dog]'."
                 )
+            if (conf_dir() / override.key_or_group).is_dir() and not isinstance(override.value(), str):
+                _refuse_choice(override.key_or_group, override.input_line)
         cfg, choices = compose_cell(overrides)
         config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, enum_to_str=True))
     except (HydraException, OmegaConfBaseException) as error:
@@ -103,8 +132,11 @@ def _check(verb: str, argument: str) -> None:
     if name in ("table", "figure"):
         raise NoveltyError(f"{argument}: {verb} takes one data set; name it with data=NAME.")
     if value in ("", "null") and (conf_dir() / name).is_dir() and name != "recipe":
-        known = ", ".join(names_under(conf_dir() / name))
-        raise NoveltyError(f"{argument} names no {name}. Known: {known}.")
+        _refuse_choice(name, argument)
+
+
+def _refuse_choice(group: str, argument: str | None) -> NoReturn:
+    raise NoveltyError(f"{argument} names no {group}. Known: {', '.join(names_under(conf_dir() / group))}.")
 
 
 def _worded(error: Exception) -> Exception:
@@ -115,19 +147,18 @@ def _worded(error: Exception) -> Exception:
     return worded
 
 
-def as_node(value: Any, key: str) -> Node:
+def _node(value: Any, key: str) -> Node:
     """``value`` where it is a node of the configuration; NoveltyError where something else was put in its place."""
     if not isinstance(value, dict):
         raise NoveltyError(f"{key}={value} must be a node with a _target_: set its options, {key}.<option>=..., alone.")
     return value
 
 
-def _has_download(node: Any) -> bool:
-    return isinstance(node, dict) and ("download" in node or any(map(_has_download, node.values())))
+def _has(node: Any, option: str) -> bool:
+    return isinstance(node, dict) and (option in node or any(_has(value, option) for value in node.values()))
 
 
-def _downloading(node: Any, allowed: bool) -> Any:
-    """A source's node, and those inside it, with the option ``download`` set wherever there is one."""
+def _changed(node: Any, changed: dict[str, bool]) -> Any:
     if not isinstance(node, dict):
         return node
-    return {name: allowed if name == "download" else _downloading(value, allowed) for name, value in node.items()}
+    return {name: changed.get(name, _changed(value, changed)) for name, value in node.items()}
