@@ -177,8 +177,8 @@ def test_sigterm_stops_with_143_and_the_same_command_goes_on(runs: Path) -> None
     assert list(runs.rglob("resume.ckpt"))
 
 
-def test_data_info_says_what_is_here() -> None:
-    done = novelty("info", module="novelty.data")
+def test_a_list_of_the_data_says_what_is_here() -> None:
+    done = novelty("list", module="novelty.data")
     assert done.returncode == 0, done.stderr
     for name in ("digits", "mnist", "cifar10", "missing"):
         assert name in done.stdout

@@ -8,7 +8,7 @@ python -m novelty.run table=piad/table2_mnist dry_run=true                      
 python -m novelty.run table=piad/table2_mnist method=kde                           a part of it; globs and 'all' work
 python -m novelty.run figure=piad/fig1_contrast data=cifar10                       a published figure: numbers, picture
 python -m novelty.report table=piad/table2_mnist                                   printed against measured
-python -m novelty.data info                                                        which data sets are here
+python -m novelty.data list                                                        which data sets are here
 python -m novelty.run method=piad --cfg job                                        the whole configuration of a run
 python -m novelty.run --hydra-help                                                 Hydra's own options
 

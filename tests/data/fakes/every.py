@@ -56,5 +56,6 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "lsun": lambda root: write_lsun(root / "lsun"),
     "mnist": _mnist,
     "mvtec_ad": lambda root: write_mvtec_ad(root / "mvtec_ad"),
+    "shapes": lambda root: None,
     "mvtec_folder": lambda root: write_mvtec_ad(root, "defects"),
 }

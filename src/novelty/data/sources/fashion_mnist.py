@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from novelty.data.source import About
 from novelty.data.sources.idx import IdxFile, IdxSource
 
 
@@ -25,6 +26,13 @@ class FashionMNIST(IdxSource):
     mirrors = ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",)
     names = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle_boot")
     rights = "licence MIT, cite Xiao, Rasul, Vollgraf 2017 (arXiv 1708.07747)"
+    published = ((6000, 1000),) * 10
+    about = About(
+        "Fashion-MNIST (Xiao, Rasul, Vollgraf, 2017)",
+        "MIT",
+        "the four idx files, zipped or not; downloaded on first use",
+        "FashionMNIST/raw/",
+    )
 
     def __init__(self, root: Path, *, folder: str = "fashion_mnist", download: bool = True) -> None:
         super().__init__(root, folder=folder, download=download)

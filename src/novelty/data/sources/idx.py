@@ -6,7 +6,7 @@ import gzip
 import math
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -44,6 +44,8 @@ class IdxSource(Source):
     mirrors: ClassVar[tuple[str, ...]]
     names: ClassVar[tuple[str, ...]]
     rights: ClassVar[str]
+    published: ClassVar[tuple[tuple[int, int], ...]]
+    """Training and test images of each class."""
 
     def __init__(self, root: Path, *, folder: str, download: bool = True) -> None:
         super().__init__(root)
@@ -60,6 +62,10 @@ class IdxSource(Source):
             return place.fingerprint()
         status = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in place]
         return fingerprint_of([type(self).__name__, *status])
+
+    @property
+    def expected(self) -> Mapping[str, tuple[int, int]]:
+        return dict(zip(self.names, self.published, strict=True))
 
     @property
     def count(self) -> int | None:

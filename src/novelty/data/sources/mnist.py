@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from novelty.data.source import About
 from novelty.data.sources.idx import IdxFile, IdxSource
 
 
@@ -24,6 +25,24 @@ class MNIST(IdxSource):
     mirrors = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
     names = tuple("0123456789")
     rights = "licence CC BY-SA 3.0, cite LeCun, Bottou, Bengio, Haffner 1998"
+    published = (
+        (5923, 980),
+        (6742, 1135),
+        (5958, 1032),
+        (6131, 1010),
+        (5842, 982),
+        (5421, 892),
+        (5918, 958),
+        (6265, 1028),
+        (5851, 974),
+        (5949, 1009),
+    )
+    about = About(
+        "MNIST (LeCun, Cortes, Burges, 1998)",
+        "CC BY-SA 3.0",
+        "the four idx files, zipped or not; downloaded on first use",
+        "MNIST/raw/",
+    )
 
     def __init__(self, root: Path, *, folder: str = "mnist", download: bool = True) -> None:
         super().__init__(root, folder=folder, download=download)
