@@ -16,7 +16,7 @@ from novelty.methods.base import Fitted
 from novelty.scores import Scores
 from novelty.tables import load_table
 
-GROUPS = ("budget", "evaluation", "hardware", "logger", "launcher", "protocol", "data", "method")
+GROUPS = ("augment", "budget", "evaluation", "hardware", "logger", "launcher", "protocol", "data", "method")
 OFFLINE = ("weights", "random")
 """Weights that need no download."""
 

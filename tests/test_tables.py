@@ -27,7 +27,7 @@ def test_a_cell_of_every_row_runs_and_finds_its_place(
     monkeypatch.setenv("NOVELTY_DATA", str(tmp_path))
     table = load_table(name)
     first = next(cell for cell in table.cells() if cell.row == row)
-    cell = open_overrides([*first.overrides, "budget=smoke", "hardware=cpu", "logger=none"])
+    cell = open_overrides([*first.overrides, "budget=smoke", "budget.scale=0.00001", "hardware=cpu", "logger=none"])
     assert [*open_overrides(first.overrides), "keep=none"] in expand([[f"table={name}"]], None)
     cfg, choices = compose_cell(cell)
     WRITERS[choices["data"]](tmp_path)

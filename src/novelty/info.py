@@ -17,7 +17,7 @@ class DataInfo:
 
     channels:   1 or 3.
     image_size: side of the square images, in pixels.
-    train_size: number of normal training images.
+    train_size: number of normal training images, or of samples where these are augmented.
     traits:     properties of the data set or category, such as "texture"; methods may branch on these.
     """
 

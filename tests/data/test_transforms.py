@@ -90,6 +90,22 @@ def test_an_image_is_turned_before_it_is_moved() -> None:
     torch.testing.assert_close(moved[0, 0, 0, 7], torch.tensor(1.0), atol=1e-4, rtol=0)
 
 
+def test_kornia_gives_the_same_images() -> None:
+    from kornia.geometry.transform import get_affine_matrix2d, warp_affine
+
+    count, side, draw = 5, 30, torch.Generator().manual_seed(0)
+    images, middle = _images(count, side), torch.full((5, 2), (side - 1) / 2)
+    scale, degrees = 0.8 + torch.rand(count, generator=draw), 90 * torch.rand(count, generator=draw)
+    shift = torch.rand(count, 2, generator=draw) - 0.5
+    ones, still, level = torch.ones(count, 2), torch.zeros(count, 2), torch.zeros(count)
+    for ours, matrix in (
+        (zoom(images, scale), get_affine_matrix2d(still, middle, scale[:, None].expand(-1, 2), level)),
+        (rotate_shift(images, degrees, shift), get_affine_matrix2d(shift * side, middle, ones, -degrees)),
+    ):
+        theirs = warp_affine(images, matrix[:, :2], (side, side), padding_mode="reflection", align_corners=False)
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+
+
 def test_a_matrix_says_where_a_pixel_is_taken_from() -> None:
     images = _images(1, 4)
     flipped = sampled(images, torch.tensor([[[-1.0, 0, 0], [0, 1, 0]]], dtype=torch.float64))

@@ -111,6 +111,11 @@ def _is(record: Record, expected: Node) -> bool:
     wanted, source = expected["data"]["source"], config["data"]["source"]
     if any(source.get(name) != value for name, value in wanted.items() if name not in PLACES):
         return False
+    expanded, used = expected["data"].get("augment"), config["data"].get("augment")
+    if (expanded is None) != (used is None):
+        return False
+    if used is not None and not _node_is(used, expanded, defaults["augment"], set()):
+        return False
     free = {"method": set(record["weights"]), "protocol": {"normal"}, "evaluation": set()}
     return all(_node_is(config[name], expected[name], defaults[name], free[name]) for name in free)
 

@@ -79,6 +79,12 @@ class Plan:
         }
 
     @property
+    def samples(self) -> int:
+        """Samples made of the training images, where these are augmented; 0 where they are taken as they are."""
+        augmentation = augmentation_of(self.config)
+        return len(augmentation) if augmentation else 0
+
+    @property
     def title(self) -> str:
         """One line that tells this cell from others."""
         normal = "+".join(self.normal)

@@ -50,9 +50,10 @@ def _announce(plan: Plan, overrides: list[str], console: Console, done: bool) ->
         )
     sizes = split_sizes(plan)
     budget = plan.config["budget"]["name"]
+    samples = f" ({plan.samples:,} samples)" if plan.samples else ""
     console.print(
-        f"[bold]{plan.title}[/] · budget {budget} · {sizes['train']:,} normal images to train on, to be tested "
-        f"{sizes['test_normal']:,} normal and {sizes['test_novel']:,} novel"
+        f"[bold]{plan.title}[/] · budget {budget} · {sizes['train']:,} normal images{samples} to train on, "
+        f"to be tested {sizes['test_normal']:,} normal and {sizes['test_novel']:,} novel"
     )
     if not done:
         seconds = _expected_seconds(plan)
