@@ -29,9 +29,9 @@ def door(main: Callable[[], None]) -> None:
 
 
 def keep_memory() -> bool:
-    """Let glibc keep the memory of large tensors for the next step instead of giving it back: about a tenth faster on the
-    CPU, at the price of holding on to the largest amount that was ever in use.
+    """Let glibc keep the memory of large tensors for the next step instead of giving it back.
 
+    On the CPU about a tenth faster, at the price of holding on to the largest amount that was ever in use.
     Whether it was done: only with glibc, and not where the environment has MALLOC_ settings of its own. To switch it
     off, set any of these, for example MALLOC_TRIM_THRESHOLD_=131072 (glibc's default).
     """
