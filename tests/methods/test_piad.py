@@ -10,12 +10,12 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
+from small_piad import SIDE, Batches, StepSeed, fit, piad
 from torch import Tensor, nn
 
 from novelty.errors import NoveltyError
 from novelty.info import DataInfo
 from novelty.methods.piad import PIAD
-from novelty.methods.piad.losses import REMEMBERED_BYTES, Remembered
 from novelty.methods.piad.weights import GradientWeight, relative_weight
 from novelty.scores import grad_ready
 
@@ -25,76 +25,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers:UserWarning",
 )
 
-SIDE = 8
 KINDS = ("rel_perc_l1", "perc_l1", "perc", "mse")
-
-
-def piad(channels: int = 1, **options: Any) -> PIAD:
-    torch.manual_seed(0)
-    chosen = {"iterations": 4, "batch_size": 4, "networks": "mnist", "weights": "random", "weight_every": 2, **options}
-    return PIAD(DataInfo(channels, SIDE, 100), **chosen)
-
-
-class Batches:
-    """Step t is a function of t; knows where it stopped."""
-
-    def __init__(self, steps: int, images: int = 12, channels: int = 1, plain: bool = False) -> None:
-        draw = torch.Generator().manual_seed(0)
-        sides = (1, 1) if plain else (SIDE, SIDE)
-        self.batches = torch.rand(steps, images, channels, *sides, generator=draw).expand(-1, -1, -1, SIDE, SIDE)
-        self.taken = 0
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Any:
-        while self.taken < len(self.batches):
-            self.taken += 1
-            yield self.batches[self.taken - 1]
-
-    def state_dict(self) -> dict[str, int]:
-        return {"taken": self.taken}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.taken = state["taken"]
-
-
-class StepSeed(L.Callback):
-    """Noise as a function of the step; writes a checkpoint after ``save_after`` steps."""
-
-    def __init__(self, save_after: int | None = None, path: Path | None = None) -> None:
-        self.save_after, self.path = save_after, path
-        self.logged: list[dict[str, float]] = []
-
-    def on_train_batch_start(self, trainer: L.Trainer, method: Any, batch: Tensor, batch_idx: int) -> None:
-        torch.manual_seed(1000 + trainer.train_dataloader.taken)
-
-    def on_train_batch_end(self, trainer: L.Trainer, method: Any, outputs: Any, batch: Tensor, batch_idx: int) -> None:
-        self.logged.append({name: float(value) for name, value in trainer.callback_metrics.items()})
-        if self.save_after == method.iteration:
-            trainer.save_checkpoint(self.path)
-
-
-def fit(
-    method: PIAD,
-    data: Batches | None = None,
-    resume: Path | None = None,
-    callback: L.Callback | None = None,
-    **options: Any,
-) -> PIAD:
-    trainer = L.Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[callback or StepSeed()],
-        **{"devices": 1, **options},
-    )
-    data = data or Batches(method.schedule.iterations or 0, channels=method.info.channels)
-    trainer.fit(method, data, ckpt_path=resume, weights_only=True if resume else None)
-    return method
 
 
 def gradients(loss: Tensor, network: nn.Module) -> list[Tensor | None]:
@@ -271,75 +202,6 @@ def test_float16_with_loss_scaling_trains_alike() -> None:
     assert method.scaler is precision.scaler
     for a, b in zip(plain.logged, half.logged, strict=True):
         assert b == pytest.approx(a, rel=0.1, abs=0.05)
-
-
-def test_responses_to_known_images_are_not_computed_again() -> None:
-    images = torch.rand(12, 1, SIDE, SIDE)
-    calls = []
-
-    def compute(positions: Tensor) -> Tensor:
-        calls.append(positions.tolist())
-        return images[positions] * 2
-
-    remembered = Remembered(12)
-    for positions in (torch.tensor([0, 1, 2]), torch.tensor([2, 3]), torch.tensor([3, 0, 1]), torch.tensor([4])):
-        found = remembered(positions, lambda: compute(positions))  # noqa: B023
-        assert torch.equal(found, images[positions] * 2)
-    assert calls == [[0, 1, 2], [2, 3], [4]]
-    too_many = Remembered(REMEMBERED_BYTES // images[0].nbytes + 1)
-    for _ in range(2):
-        too_many(torch.tensor([0]), lambda: compute(torch.tensor([0])))
-    assert calls[3:] == [[0], [0]]
-
-
-def test_remembered_responses_train_to_the_same_bits() -> None:
-    class Known(Batches):
-        """Every step shows the same images."""
-
-        positions = torch.arange(12)
-
-        def __init__(self) -> None:
-            super().__init__(4)
-            self.batches = self.batches[:1].expand(4, -1, -1, -1, -1)
-
-    class Tell(StepSeed):
-        def on_train_batch_start(self, trainer: L.Trainer, method: Any, batch: Tensor, batch_idx: int) -> None:
-            super().on_train_batch_start(trainer, method, batch, batch_idx)
-            method.positions = trainer.train_dataloader.positions
-
-    anew, kept = StepSeed(), Tell()
-    fit(piad(), Known(), callback=anew)
-    method = fit(piad(), Known(), callback=kept)
-    assert method._remembered._known.sum() == 4  # the mini-batch of generator and encoder
-    assert kept.logged == anew.logged
-
-
-def test_two_processes_compute_what_one_does_on_the_joined_batch(tmp_path: Path) -> None:
-    """Losses and weights, to rounding: noise of the joined batch, its deviation, its gradient norms."""
-
-    class Half(Batches):
-        def __init__(self, rank: int) -> None:
-            super().__init__(4)
-            parts = self.batches.unflatten(1, (3, 2, 2))[:, :, rank]
-            self.batches = parts.flatten(1, 2)
-
-    class Keep(StepSeed):
-        def on_train_start(self, trainer: L.Trainer, method: Any) -> None:
-            trainer.train_dataloader.batches = Half(trainer.global_rank).batches
-
-        def on_train_end(self, trainer: L.Trainer, method: Any) -> None:
-            torch.save((self.logged, method.state_dict()), tmp_path / f"{trainer.global_rank}.pt")
-
-    joined = StepSeed()
-    one = fit(piad(), Batches(4), callback=joined)
-    fit(piad(), Batches(4), callback=Keep(), devices=2, strategy="ddp_fork", use_distributed_sampler=False)
-    for rank in (0, 1):
-        logged, state = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        for step, expected in zip(logged, joined.logged, strict=True):
-            assert step == pytest.approx(expected, rel=1e-5, abs=1e-5)
-        for name, value in one.state_dict().items():
-            if isinstance(value, Tensor):
-                torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-5, msg=name)
 
 
 # --- scoring --------------------------------------------------------------------------------------------------------

@@ -88,7 +88,8 @@ class Plan:
     def title(self) -> str:
         """One line that tells this cell from others."""
         normal = "+".join(self.normal)
-        return f"{self.choices['method']} · {self.choices['data']} · {normal} · seed {self.config['seed']}"
+        data = " ".join(filter(None, (self.choices["data"], self.config["data"]["source"].get("category"))))
+        return f"{self.choices['method']} · {data} · {normal} · seed {self.config['seed']}"
 
 
 def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
