@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from novelty.data import cache
 from novelty.data.decode import BrokenImage
 from novelty.data.source import Images
-from novelty.data.sources import class_folders
+from novelty.data.sources import class_folders, streaming
 from novelty.data.sources.folder import Folder
 from novelty.data.verbs import counts
 from novelty.data.verbs.asked import asked
@@ -151,7 +151,7 @@ def test_verify_goes_on_with_a_build_that_was_cut(ask: Door, tmp_path: Path, mon
         return decode(path, channels)
 
     monkeypatch.setattr(class_folders, "decode", cut)
-    monkeypatch.setattr(class_folders, "_TASK_FILES", 2)
+    monkeypatch.setattr(streaming, "_TASK_FILES", 2)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     one = asked("verify", typed[1:])
     with pytest.raises(BrokenImage):

@@ -10,7 +10,7 @@ from fake_layouts import noise, read, write_images
 from PIL import Image
 
 from novelty.data.decode import BrokenImage, decode
-from novelty.data.sources import class_folders
+from novelty.data.sources import class_folders, streaming
 from novelty.data.sources.digits import Digits
 from novelty.data.sources.folder import Folder
 from novelty.errors import NoveltyError
@@ -106,7 +106,7 @@ def test_threads_keep_the_order(tmp_path, monkeypatch):
         write_images(tmp_path / label, 30, 8, seed=ord(label))
     plain = read(Folder(tmp_path, path="."))
     monkeypatch.setattr(class_folders, "_THREADED_BYTES", 0)
-    monkeypatch.setattr(class_folders, "_TASK_FILES", 4)
+    monkeypatch.setattr(streaming, "_TASK_FILES", 4)
     assert all(np.array_equal(one, two) for one, two in zip(plain, read(Folder(tmp_path, path=".")), strict=True))
 
 

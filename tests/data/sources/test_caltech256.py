@@ -10,7 +10,7 @@ from data.fakes.caltech256 import write_caltech256
 from data.fakes.files import goes_on_from_anywhere, seen
 
 from novelty.data.source import plain_name
-from novelty.data.sources import class_folders
+from novelty.data.sources import class_folders, streaming
 from novelty.data.sources.caltech256 import Caltech256
 from novelty.errors import NoveltyError
 
@@ -29,7 +29,7 @@ def original(tmp_path_factory):
 def test_every_layout_is_the_same_data_set(tmp_path, original, monkeypatch, threads):
     if threads:
         monkeypatch.setattr(class_folders, "_THREADED_BYTES", 0)
-        monkeypatch.setattr(class_folders, "_TASK_FILES", 7)
+        monkeypatch.setattr(streaming, "_TASK_FILES", 7)
     plain, packed = Caltech256(original / "unpacked"), Caltech256(original / "packed")
     found = seen(plain)
     assert [image.label for image in found] == [label for label in range(257) for _ in range(2)]
@@ -83,7 +83,7 @@ def test_the_original_is_known_by_its_counts(tmp_path, monkeypatch):
 def test_decoding_may_be_abandoned(original, monkeypatch):
     """Nothing is left open or running that would complain."""
     monkeypatch.setattr(class_folders, "_THREADED_BYTES", 0)
-    monkeypatch.setattr(class_folders, "_TASK_FILES", 2)
+    monkeypatch.setattr(streaming, "_TASK_FILES", 2)
     blocks = Caltech256(original / "packed").blocks()
     assert isinstance(next(blocks).pixels, np.ndarray)
     blocks.close()

@@ -11,7 +11,7 @@ from data.fake_layouts import write_images
 from data.fakes.files import goes_on_from_anywhere, pack, seen
 
 from novelty.data.source import Source
-from novelty.data.sources import class_folders
+from novelty.data.sources import class_folders, streaming
 from novelty.data.sources.archives import Archive
 from novelty.data.sources.class_folders import ClassFolders, files_of, read_named, read_split, read_unsplit
 from novelty.errors import NoveltyError
@@ -37,7 +37,7 @@ class Files(Source):
 @pytest.mark.parametrize("task", [1, 3, 256])
 def test_goes_on_from_anywhere(tmp_path, monkeypatch, threads, task):
     monkeypatch.setattr(class_folders, "_THREADED_BYTES", 0 if threads else 1 << 30)
-    monkeypatch.setattr(class_folders, "_TASK_FILES", task)
+    monkeypatch.setattr(streaming, "_TASK_FILES", task)
     for seed, (split, count) in enumerate({"train/a": 4, "train/b": 3, "test/a": 2, "test/b": 2}.items()):
         write_images(tmp_path / split, count, side=6 + seed % 2, seed=seed)
     files = read_split(tmp_path)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -18,12 +17,12 @@ import numpy as np
 from novelty.data.decode import SUFFIXES, BrokenImage, decode
 from novelty.data.source import Block, fingerprint_of, plain_name
 from novelty.data.sources.archives import Archive
+from novelty.data.sources.streaming import in_order, tasks
 from novelty.errors import NoveltyError
 
 _log = logging.getLogger(__name__)
 
 SPLITS = ("train", "test")
-_TASK_FILES, _TASK_BYTES = 256, 1 << 20
 _THREADED_BYTES = 16_384
 """Mean file size from which threads help: on 32x32 JPEGs they fight over the interpreter lock (4.5 s for 60,000 files
 with one thread, 6-7 s with two)."""
@@ -125,21 +124,8 @@ class ClassFolders:
                     raise result
             return good
 
-        threads = min(8, os.cpu_count() or 1)
-        if threads == 1 or sum(item.size for item in items) < _THREADED_BYTES * len(items):
-            yield from (admit(work(task)) for task in _tasks(items))
-            return
-        with ThreadPoolExecutor(threads) as pool:
-            ahead: deque[Future[list[tuple[np.ndarray, int] | BrokenImage]]] = deque()
-            try:
-                for task in _tasks(items):
-                    ahead.append(pool.submit(work, task))
-                    if len(ahead) > 2 * threads:
-                        yield admit(ahead.popleft().result())
-                while ahead:
-                    yield admit(ahead.popleft().result())
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        small = sum(item.size for item in items) < _THREADED_BYTES * len(items)
+        yield from map(admit, (map if small else in_order)(work, tasks(items)))
 
 
 def has_split(top: Path, splits: tuple[str, str] = SPLITS) -> bool:
@@ -271,17 +257,3 @@ def _matched(top: Path, classes: Sequence[str], folders: Sequence[str]) -> dict[
 
 def _folders(top: Path) -> list[Path]:
     return sorted(path for path in top.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _tasks(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Consecutive items in lists of about a megabyte."""
-    task: list[Item] = []
-    weight = 0
-    for item in items:
-        task.append(item)
-        weight += item.size
-        if len(task) >= _TASK_FILES or weight >= _TASK_BYTES:
-            yield task
-            task, weight = [], 0
-    if task:
-        yield task

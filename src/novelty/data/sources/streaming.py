@@ -54,7 +54,7 @@ def stream(items: Iterable[Item], load: Load[Item], left_out: list[str] | None =
     def work(task: list[Item]) -> list[tuple[Item, Picture | BrokenImage]]:
         return [(item, _attempt(load, item)) for item in task]
 
-    for results in in_order(work, _tasks(items)):
+    for results in in_order(work, tasks(items)):
         good: list[tuple[Item, Picture]] = []
         for item, result in results:
             if isinstance(result, Picture):
@@ -149,7 +149,8 @@ def _attempt(load: Load[Item], item: Item) -> Picture | BrokenImage:
         return error
 
 
-def _tasks(items: Iterable[Item]) -> Iterator[list[Item]]:
+def tasks(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Consecutive items in lists of about half a megabyte of files."""
     task: list[Item] = []
     weight = 0
     for item in items:
