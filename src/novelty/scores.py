@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -19,6 +19,19 @@ class Scores(NamedTuple):
 
     image: Tensor
     map: Tensor | None = None
+
+
+Objective = Callable[[Tensor], Tensor]
+"""Images (B, C, H, W) to one number each, (B,): what an attack raises, or lowers."""
+
+Attack = Callable[[Objective, Tensor], Tensor]
+"""Images (B, C, H, W), moved within [0, 1] so that the objective grows: (B, C, H, W) without graph."""
+
+Disturbance = Callable[[Callable[[Tensor, Attack], dict[str, Tensor]], Tensor, Tensor], dict[str, Tensor]]
+"""(`Method.attacked`, test images (B, C, H, W), their positions (B,)) to disturbed images, by what names of scores gain.
+
+One disturbance may give several: ``{"@fgsm-0.1": ..., "@fgsm-0.1:permuted": ...}``.
+"""
 
 
 @contextmanager

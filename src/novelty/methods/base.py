@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning import LightningModule
@@ -13,7 +13,7 @@ from torch import Tensor
 from novelty.info import DataInfo, Schedule
 from novelty.methods.tiles import by_tiles
 from novelty.nn.processes import average_over_processes
-from novelty.scores import Scores
+from novelty.scores import Attack, Disturbance, Scores
 
 
 class Method(LightningModule, ABC):
@@ -50,6 +50,12 @@ class Method(LightningModule, ABC):
     positions: Tensor | None = None
     """Where the images of the training batch stand among the training images, (B,) on the CPU; set before each step."""
 
+    calibrates_on: ClassVar[Literal["train", "validation"]] = "train"
+    """Whose images `calibrate` receives; "validation" falls back to the training images where none are carved off."""
+
+    disturbance: Disturbance | None = None
+    """Set by the framework while disturbed images are scored (see `Evaluation.robustness`)."""
+
     seed: int = 0
     """Set by the framework before anything else; randomness inside `calibrate` and `score` derives from it."""
 
@@ -63,7 +69,19 @@ class Method(LightningModule, ABC):
         """Named scores of images (B, C, H, W). Every image is scored alike, whatever shares its batch."""
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:
-        """Statistics of normal images: one pass over the training images in order, after fit, without gradients."""
+        """Statistics of normal images: one pass over them in order (see `calibrates_on`), after fit, without gradients."""
+
+    def measure(self, batches: Iterable[Tensor]) -> dict[str, float]:
+        """Scalars of a trained method that are no scores (FID), for the record; ``batches`` as in `calibrate`."""
+        return {}
+
+    def pictures(self, images: Tensor) -> dict[str, Tensor]:
+        """What the method makes of images (B, C, H, W), by name, in [0, 1] and of that shape: for sheets beside them."""
+        return {}
+
+    def attacked(self, images: Tensor, attack: Attack) -> dict[str, Tensor]:
+        """Images as ``attack`` moves them to raise the primary score, by the way it is done ("" where there is one)."""
+        return {"": attack(lambda moved: self._whole(moved)[self.primary].image, images)}
 
     def provenance(self) -> dict[str, str]:
         """What beside code and data the numbers rest on, such as ``{"backbone": "vgg19 imagenet"}``; in the record."""
@@ -95,9 +113,16 @@ class Method(LightningModule, ABC):
 
         Images that are larger than those of the training (patches) are scored tile by tile, see `by_tiles`.
         """
-        images, side = batch[0], self.info.image_size
+        images, positions = batch
         with torch.autocast(self.device.type, enabled=False):
-            return self.score(images) if images.shape[-1] == side else by_tiles(self.score, images, side)
+            if self.disturbance is None:
+                return self._whole(images)
+            found = self.disturbance(self.attacked, images, positions)
+            return {name + gained: s for gained, moved in found.items() for name, s in self._whole(moved).items()}
+
+    def _whole(self, images: Tensor) -> dict[str, Scores]:
+        side = self.info.image_size
+        return self.score(images) if images.shape[-1] == side else by_tiles(self.score, images, side)
 
 
 class Fitted(Method):
