@@ -136,7 +136,7 @@ def test_two_processes_score_every_image_once(trained: Trained, tmp_path: Any) -
     def scored(**options: Any) -> dict[str, Any]:
         kept = tmp_path / f"{len(options)}.pt"
         collect = CollectScores(
-            lambda image, maps: torch.save({k: torch.from_numpy(v) for k, v in image.items()}, kept), False
+            lambda image: torch.save({k: torch.from_numpy(v) for k, v in image.items()}, kept)
         )
         with quiet(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*multi-threaded.*fork.*", DeprecationWarning)

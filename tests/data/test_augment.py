@@ -28,6 +28,7 @@ from novelty.errors import NoveltyError, Stopped
 from novelty.info import Schedule
 from novelty.results.keys import array_digest
 from novelty.training import cell as cells
+from novelty.training.maps import read_maps
 from novelty.training.callbacks import StepSeed
 from novelty.training.cell import run_cell
 
@@ -297,9 +298,9 @@ def test_patches_train_and_whole_images_are_scored(runs: Path) -> None:
         "patch": 16,
     }
     with np.load(planned.record.scores) as stored:
-        maps, score = stored["map/mse"], stored["score/mse"]
-        assert maps.shape == (16, 1, 32, 32)
-        np.testing.assert_allclose(maps.mean((1, 2, 3)), score, rtol=1e-5)
+        maps, score = read_maps(planned.record.maps)["mse"], stored["score/mse"]
+        assert maps.shape == (16, 32, 32)
+        np.testing.assert_allclose(maps.mean((1, 2)), score, rtol=1e-5)
     weights = torch.load(planned.record.weights, weights_only=True)["state_dict"]
     (dense,) = (w for name, w in weights.items() if name.startswith("encoder") and w.ndim == 2)
     assert dense.shape[1] == 64 * 4 * 4  # 32 px would need one more halving: 128 * 4 * 4

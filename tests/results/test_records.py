@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from novelty.results import records
 from novelty.results.keys import key
 from novelty.results.locks import is_locked, locked
+from novelty.training.maps import read_maps
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -89,7 +90,7 @@ def test_another_evaluation_neither_trains_nor_scores(runs: Path, monkeypatch: p
 
     first = run("keep=none")
     monkeypatch.setattr(cell, "_train", lambda *_: pytest.fail("trained again"))
-    monkeypatch.setattr(cell, "_score", lambda *_: pytest.fail("scored again"))
+    monkeypatch.setattr(cell, "score", lambda *_: pytest.fail("scored again"))
     assert run("keep=none")["environment"] == first["environment"]
     second = run("keep=none", "evaluation.quantile=0.5")
     assert second["keys"]["training"] == first["keys"]["training"]
@@ -133,8 +134,10 @@ def test_a_record_holds_what_it_takes_to_trust_it(runs: Path) -> None:
 def test_maps_are_kept_where_they_are_asked_for(runs: Path) -> None:
     run("maps=true")
     size = plan().images.pixels.shape[-1]
-    with np.load(plan("maps=true").record.scores) as scores:
-        assert scores["map/mse"].shape == (16, 1, size, size)
+    maps = read_maps(plan("maps=true").record.maps)
+    assert maps["mse"].shape == (16, size, size)
+    run()
+    assert not plan().record.maps.exists()
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def serve(channel: Channel) -> None:
     method = build_method(plan, data)
     method.load_state_dict(state)
     del state, training, callbacks
-    collect = CollectScores(lambda *_: None, config["maps"])
+    collect = CollectScores(lambda image: None)
     scoring = [ProgressBar(console), collect, ScoringLoop(channel, data, collect)]
     with quiet():
         make_trainer(plan, scoring).test(method, datamodule=data, verbose=False)

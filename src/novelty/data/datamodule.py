@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning import LightningDataModule
@@ -189,11 +189,29 @@ class NoveltyData(LightningDataModule):
         pixels, index = _placed(self._pixels, scored, device)
         return IndexedBatches(pixels, self.score_batch, rank, world, self.channels_last, index)
 
-    def normal_batches(self) -> Iterator[Tensor]:
-        """The training images (or samples) in a fixed order, all of them on every process: for `Method.calibrate`."""
-        pixels, index = self._training(self._place()[2])
-        for positions in torch.split(torch.arange(self.info.train_size), self.score_batch):
-            yield _training_images(pixels, index, self._virtual, positions, self.channels_last)
+    def normal_batches(self, of: Literal["train", "validation"] = "train") -> Iterator[Tensor]:
+        """Normal images in a fixed order, all of them on every process: for `Method.calibrate` and `Method.measure`.
+
+        of: the training images (or the samples made of them), or the validation images as they are; where none are
+        carved off, the training images stand in.
+
+        Raises NoveltyError for validation images of another size than the samples (patches).
+        """
+        device = self._place()[2]
+        if of == "train" or not len(self.split.validation):
+            pixels, index = self._training(device)
+            count, virtual = self.info.train_size, self._virtual
+        else:
+            side = self._pixels.shape[-1]
+            if side != self.info.image_size:
+                raise NoveltyError(
+                    f"Validation images of {side} px cannot stand beside samples of {self.info.image_size} px: "
+                    f"set protocol.validation=0, or augment=none."
+                )
+            pixels, index = _placed(self._pixels, torch.from_numpy(self.split.validation), device)
+            count, virtual = len(index), None
+        for positions in torch.split(torch.arange(count), self.score_batch):
+            yield _training_images(pixels, index, virtual, positions, self.channels_last)
 
 
 def data_info(images: Images, split: Split, augmentation: Augmentation | None = None) -> DataInfo:

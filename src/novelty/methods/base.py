@@ -35,6 +35,12 @@ class Method(LightningModule, ABC):
     scoring: ClassVar[frozenset[str]] = frozenset()
     """Names of the constructor arguments that `score` alone reads: changing one re-scores without training."""
 
+    wraps: ClassVar[str | None] = None
+    """The constructor argument whose method is trained in place of this one, which only scores by it (see `learner`).
+
+    Every other argument is then one of `scoring`, and the training is shared with that method's own runs.
+    """
+
     known_weights: ClassVar[dict[str, str]] = {}
     """Beginnings of sha256 digests of weight files, and the keyword that stands for the same content."""
 
@@ -64,19 +70,27 @@ class Method(LightningModule, ABC):
         self.info = info
         self.schedule = schedule
 
+    @property
+    def learner(self) -> Method:
+        """The method that is fitted, calibrated after fit, and kept in model.ckpt: this one, or the one it wraps.
+
+        One that wraps another is itself calibrated whenever it is about to score.
+        """
+        return getattr(self, self.wraps) if self.wraps else self
+
     @abstractmethod
     def score(self, images: Tensor) -> dict[str, Scores]:
         """Named scores of images (B, C, H, W). Every image is scored alike, whatever shares its batch."""
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:
-        """Statistics of normal images: one pass over them in order (see `calibrates_on`), after fit, without gradients."""
+        """Statistics of normal images: one pass over them in order (`calibrates_on`), after fit, without gradients."""
 
     def measure(self, batches: Iterable[Tensor]) -> dict[str, float]:
         """Scalars of a trained method that are no scores (FID), for the record; ``batches`` as in `calibrate`."""
         return {}
 
     def pictures(self, images: Tensor) -> dict[str, Tensor]:
-        """What the method makes of images (B, C, H, W), by name, in [0, 1] and of that shape: for sheets beside them."""
+        """What the method makes of images (B, C, H, W), by name, of that shape in [0, 1]: for sheets beside them."""
         return {}
 
     def attacked(self, images: Tensor, attack: Attack) -> dict[str, Tensor]:

@@ -91,6 +91,21 @@ class Record:
         """Every raw score of every test image."""
         return self.folder / self.evaluation / "scores.npz"
 
+    @property
+    def maps(self) -> Path:
+        """A folder of anomaly maps, one .npy a named score: while metrics need them, or as long as ``maps=true``."""
+        return self.folder / self.evaluation / "maps"
+
+    @property
+    def passes(self) -> Path:
+        """Scores of disturbed test images, one .npz a disturbance, until all of them are in `scores`."""
+        return self.folder / self.evaluation / "passes"
+
+    @property
+    def curve(self) -> Path:
+        """Test AUROC after chosen epochs of the training, where the evaluation asks for it."""
+        return self.folder / self.evaluation / "curve.json"
+
     def scored(self) -> Path | None:
         """Raw scores that another evaluation of this training left, where they are the ones that this one needs."""
         for path in sorted(self.folder.glob("*/result.json")):

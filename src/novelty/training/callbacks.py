@@ -19,6 +19,7 @@ from novelty.errors import Stopped
 from novelty.methods.base import Method
 from novelty.results.records import write
 from novelty.scores import Scores
+from novelty.training.maps import MapFiles
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -164,49 +165,84 @@ class Calibrate(L.Callback):
     def on_train_end(self, trainer: L.Trainer, method: L.LightningModule) -> None:
         assert isinstance(method, Method)
         method.eval()
-        with torch.no_grad(), torch.autocast(method.device.type, enabled=False):
-            data = getattr(trainer, "datamodule", None)
-            assert isinstance(data, NoveltyData)
-            method.calibrate(data.normal_batches())
+        calibrate(trainer, method)
         if trainer.is_global_zero:
             self.finish(method)
         trainer.strategy.barrier("calibrated")
 
 
-class CollectScores(L.Callback):
-    """Gathers what `Method.test_step` returns over batches and processes, in the order of the images."""
+class CalibrateWrapper(L.Callback):
+    """A method that wraps the one that was trained is calibrated before it scores: its file knows nothing of it."""
 
-    def __init__(self, finish: Callable[[dict[str, np.ndarray], dict[str, np.ndarray]], None], maps: bool) -> None:
+    def on_test_start(self, trainer: L.Trainer, method: L.LightningModule) -> None:
+        assert isinstance(method, Method)
+        if method.learner is not method:
+            with torch.inference_mode(False):  # what it keeps must outlive this
+                calibrate(trainer, method)
+
+
+def calibrate(trainer: L.Trainer, method: Method) -> None:
+    """`Method.calibrate` in float32 and without gradients, on the normal images that the method asks for."""
+    data = getattr(trainer, "datamodule", None)
+    assert isinstance(data, NoveltyData)
+    with torch.no_grad(), torch.autocast(method.device.type, enabled=False):
+        method.calibrate(data.normal_batches(method.calibrates_on))
+
+
+class CollectScores(L.Callback):
+    """Gathers what `Method.test_step` returns over batches and processes, in the order of the images.
+
+    finish: called by process 0 with the image scores by name, (n,) each.  maps: where their maps go, if anywhere: a
+    folder, and how many images of the front have theirs kept.
+    """
+
+    def __init__(self, finish: Callable[[dict[str, np.ndarray]], None], maps: tuple[Path, int] | None = None) -> None:
         self.finish, self.maps = finish, maps
 
     def on_test_start(self, trainer: L.Trainer, method: L.LightningModule) -> None:
         self._positions: list[Tensor] = []
         self._image: dict[str, list[Tensor]] = {}
-        self._map: dict[str, list[Tensor]] = {}
+        self._files = MapFiles(*self.maps, trainer.global_rank, trainer.world_size) if self.maps else None
 
     def on_test_batch_end(
         self, trainer: L.Trainer, method: L.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         named: dict[str, Scores] = outputs
-        self._positions.append(batch[1].cpu())
+        positions = batch[1].cpu()
+        self._positions.append(positions)
         for name, scores in named.items():
             self._image.setdefault(name, []).append(scores.image.detach().float().cpu())
-            if self.maps and scores.map is not None:
-                self._map.setdefault(name, []).append(scores.map.detach().float().cpu())
+            if self._files is not None and scores.map is not None:
+                self._files.write(name, scores.map.detach(), positions)
 
     def on_test_epoch_end(self, trainer: L.Trainer, method: L.LightningModule) -> None:
-        mine = (
-            torch.cat(self._positions),
-            {name: torch.cat(parts) for name, parts in self._image.items()},
-            {name: torch.cat(parts) for name, parts in self._map.items()},
-        )
+        if self._files is not None:
+            self._files.close()
+        mine = (torch.cat(self._positions), {name: torch.cat(parts) for name, parts in self._image.items()})
         everyone = [mine]
         if trainer.world_size > 1:
             everyone = [mine] * trainer.world_size
             torch.distributed.all_gather_object(everyone, mine)
         if trainer.is_global_zero:
-            order = torch.cat([positions for positions, _, _ in everyone]).argsort()
-            image = {name: torch.cat([i[name] for _, i, _ in everyone])[order].numpy() for name in mine[1]}
-            maps = {name: torch.cat([m[name] for _, _, m in everyone])[order].numpy() for name in mine[2]}
-            self.finish(image, maps)
+            order = torch.cat([positions for positions, _ in everyone]).argsort()
+            image = {name: torch.cat([i[name] for _, i in everyone])[order].numpy() for name in mine[1]}
+            if self._files is not None:
+                self._files.joined()
+            self.finish(image)
         trainer.strategy.barrier("scored")
+
+
+class Measure(L.Callback):
+    """`Method.measure` on process 0 before the first image is scored; ``finish`` is given what it returns."""
+
+    def __init__(self, finish: Callable[[dict[str, float]], None]) -> None:
+        self.finish = finish
+
+    def on_test_start(self, trainer: L.Trainer, method: L.LightningModule) -> None:
+        assert isinstance(method, Method)
+        data = getattr(trainer, "datamodule", None)
+        assert isinstance(data, NoveltyData)
+        if trainer.is_global_zero:
+            with torch.autocast(method.device.type, enabled=False):
+                self.finish(method.measure(data.normal_batches()))
+        trainer.strategy.barrier("measured")

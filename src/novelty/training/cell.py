@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
-import time
 import traceback
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch.loggers import Logger
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from novelty.check import Node, build
+from novelty.check import Node
 from novelty.data.datamodule import NoveltyData
-from novelty.data.protocols.index_file import write_split
 from novelty.errors import NoveltyError
 from novelty.hardware import processes
 from novelty.methods.base import Method
 from novelty.results.environment import environment, now
 from novelty.results.locks import locked
-from novelty.results.records import SCHEMA, write, write_arrays, write_json
-from novelty.training.callbacks import Calibrate, CollectScores, ResumePoint, StepSeed, steps_taken
+from novelty.results.records import SCHEMA, write, write_json
+from novelty.training.callbacks import Calibrate, ResumePoint, StepSeed, steps_taken
 from novelty.training.loggers import finish, log_result, make_loggers
 from novelty.training.plan import Plan, make_plan
-from novelty.training.processes import run_shared
+from novelty.training.processes import first_process, run_shared
 from novelty.training.progress import ProgressBar
+from novelty.training.scoring import evaluate, reuse, score
 from novelty.training.trainer import build_method, data_of, make_trainer, prepare, quiet
 
 
@@ -59,7 +55,7 @@ def run_cell(plan: Plan, command: str, console: Console, label: str = "") -> dic
 
 def _work(plan: Plan, command: str, console: Console, label: str) -> None:
     if stored := plan.record.scored():
-        _evaluate(plan, command, _reuse(plan, stored))
+        evaluate(plan, command, reuse(plan, stored))
         return
     hardware = plan.config["hardware"]
     count = processes(hardware)
@@ -73,17 +69,13 @@ def _work(plan: Plan, command: str, console: Console, label: str) -> None:
 
 def _share(config: Node, choices: dict[str, str], command: str, label: str, quiet: bool) -> None:
     """The work of one of several processes, which looks at configuration and images anew."""
-    console = Console(highlight=False, quiet=quiet or not _first_process())
+    console = Console(highlight=False, quiet=quiet or not first_process())
     _train_and_score(make_plan(OmegaConf.create(config), choices), command, console, label)
-
-
-def _first_process() -> bool:
-    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def _train_and_score(plan: Plan, command: str, console: Console, label: str) -> None:
     """What is missing of a cell, in this process alone or in its share; process 0 writes what is to be kept."""
-    first = _first_process()
+    first = first_process()
     prepare(plan)
     data = data_of(plan)
     trained = plan.record.weights.is_file()
@@ -91,17 +83,17 @@ def _train_and_score(plan: Plan, command: str, console: Console, label: str) -> 
     try:
         if not trained:
             _train(plan, data, console, label, loggers)
-        about = _score(plan, data, console, label)
+        about = score(plan, data, console, label)
         if first:
-            log_result(loggers, _evaluate(plan, command, about), about["timings"]["steps"])
+            log_result(loggers, evaluate(plan, command, about), about["timings"]["steps"])
     finally:
         finish(loggers)
 
 
 def _train(plan: Plan, data: NoveltyData, console: Console, label: str, loggers: list[Logger]) -> None:
     record, config = plan.record, plan.config
-    method = build_method(plan, data)
-    if _first_process():
+    method = build_method(plan, data).learner
+    if first_process():
         write(record.folder / "config.yaml", lambda path: OmegaConf.save(OmegaConf.create(config), path))
     resume = ResumePoint(record.resume, config["hardware"]["checkpoint_every"], keep=config["keep"] == "all")
 
@@ -124,69 +116,3 @@ def _train(plan: Plan, data: NoveltyData, console: Console, label: str, loggers:
     start = str(record.resume) if record.resume.is_file() else None
     with quiet():
         trainer.fit(method, datamodule=data, ckpt_path=start, weights_only=True if start else None)
-
-
-def _score(plan: Plan, data: NoveltyData, console: Console, label: str) -> dict[str, Any]:
-    """Write scores.npz by the trained method as its file has it: one path, whether it was trained now or last week.
-
-    The file holds ``index``, ``novel``, ``score/<name>`` (and ``map/<name>``) of the test images, ``normal/<name>`` of
-    the others; process 0 writes it. Returns the part of the record that does not depend on metrics.
-    """
-    content = torch.load(plan.record.weights, map_location="cpu", weights_only=True)
-    method = build_method(plan, data)
-    method.load_state_dict(content["state_dict"])
-    count = len(plan.split.test)
-
-    def keep(image: dict[str, np.ndarray], maps: dict[str, np.ndarray]) -> None:
-        kept = {"index": plan.split.test, "novel": plan.split.novel}
-        for name, values in image.items():
-            if values.shape != (count + len(data.reference),):
-                raise NoveltyError(f"The score {name} has shape {values.shape}: a method returns one number per image.")
-            kept[f"score/{name}"], kept[f"normal/{name}"] = values[:count], values[count:]
-        kept |= {f"map/{name}": values[:count] for name, values in maps.items()}
-        write_arrays(plan.record.scores, **kept)
-
-    start = time.monotonic()
-    callbacks = [ProgressBar(console, label), CollectScores(keep, plan.config["maps"])]
-    with quiet():
-        make_trainer(plan, callbacks).test(method, datamodule=data, verbose=False)
-    return {
-        "primary": method.primary,
-        "provenance": method.provenance(),
-        "timings": {
-            "train_seconds": content["train_seconds"],
-            "steps": content["steps"],
-            "score_seconds": time.monotonic() - start,
-        },
-        "environment": content["environment"],
-    }
-
-
-def _reuse(plan: Plan, scores: Path) -> dict[str, Any]:
-    """What another evaluation of the same training left, taken over."""
-    write(plan.record.scores, lambda path: shutil.copyfile(scores, path))
-    record = json.loads(scores.with_name("result.json").read_text(encoding="utf-8"))
-    return {name: record[name] for name in ("primary", "provenance", "timings", "environment")}
-
-
-def _evaluate(plan: Plan, command: str, about: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Metrics of every named score, and the record; ``result.json`` comes last, since its presence says "done"."""
-    evaluation = build(plan.config["evaluation"])
-    record = plan.record
-    write(record.scores.with_name("split.npz"), lambda path: write_split(path, plan.split, plan.images, plan.normal))
-    with np.load(record.scores) as stored:
-        arrays = dict(stored)
-    named = [name.split("/", 1)[1] for name in arrays if name.startswith("score/")]
-    metrics = {name: evaluation(arrays[f"score/{name}"], arrays["novel"], arrays[f"normal/{name}"]) for name in named}
-    write_json(
-        record.result,
-        {
-            "schema": SCHEMA,
-            **plan.identity,
-            "metrics": metrics,
-            **about,
-            "evaluated": now(),
-            "command": command,
-        },
-    )
-    return metrics

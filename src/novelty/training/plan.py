@@ -15,9 +15,11 @@ from novelty.data.augment import Augmentation
 from novelty.data.datamodule import data_info
 from novelty.data.protocols import Split, cap
 from novelty.data.source import Images
+from novelty.errors import NoveltyError
 from novelty.evaluation import metrics
 from novelty.hardware import processes, settle_hardware
 from novelty.info import WeightsFile
+from novelty.methods.base import Method
 from novelty.results.keys import array_digest, content_of, key
 from novelty.results.records import Record
 
@@ -111,9 +113,12 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
         config["protocol"]["normal"] = list(normal)
     augmentation = augmentation_of(config)
     with torch.device("meta"):  # what a constructor refuses is refused here, before anything is written
-        build(config["method"], info=data_info(images, split, augmentation))
+        method: Method = build(config["method"], info=data_info(images, split, augmentation))
+    if config["evaluation"]["pixel"] is not None:
+        _refuse_pixels(method.maps, images, split, choices)
 
     training_method, scoring, weights = _method_payload(config["method"])
+    wraps = target(config["method"], "method", Method).wraps
     training = {
         "framework": [VERSION, cache.FORMAT],
         "method": training_method,
@@ -133,13 +138,27 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
             "split": array_digest(split.test, split.novel),
             "reference": REFERENCE_IMAGES,
             "maps": config["maps"],
+            **{part: config["evaluation"][part] for part in ("robustness", "stability")},
         }
     )
     evaluation_key = key({"scoring": scoring_key, "evaluation": config["evaluation"], "metrics": metrics.VERSION})
     runs = Path(paths["runs"]).expanduser()
-    record = Record(runs, choices["method"], choices["data"], training_key, scoring_key, evaluation_key)
+    trained = choices[f"method@method.{wraps}"] if wraps else choices["method"]
+    record = Record(runs, trained, choices["data"], training_key, scoring_key, evaluation_key)
     chosen = {name: choices[name] for name in ("method", "data", "protocol", "budget")}
     return Plan(config, chosen, images, split, normal, first_of, weights, record)
+
+
+def _refuse_pixels(maps: bool, images: Images, split: Split, choices: dict[str, str]) -> None:
+    """NoveltyError where no pixel can be evaluated: before hours of training, not after."""
+    remedy = "leave out evaluation=pixel"
+    if not maps:
+        raise NoveltyError(f"method={choices['method']} gives no anomaly map with its primary score: {remedy}.")
+    if images.masks is None or not images.masks[torch.from_numpy(split.test[split.novel])].any():
+        raise NoveltyError(
+            f"data={choices['data']} has no masks of defects to hold anomaly maps to: choose data=mvtec_ad, "
+            f"a folder with masks (data=mvtec_folder), or {remedy}."
+        )
 
 
 def augmentation_of(config: Node) -> Augmentation | None:
@@ -154,7 +173,8 @@ def augmentation_of(config: Node) -> Augmentation | None:
 def _method_payload(node: Node) -> tuple[Node, Node, dict[str, str]]:
     """What of a method's arguments is trained, what only scores, and the digests of its weight files.
 
-    Nested methods are taken apart alike; a weight file is replaced by its content's digest.
+    Nested methods are taken apart alike; a weight file is replaced by its content's digest. What a method `wraps` is
+    what is trained: it scores by a class of its own.
     """
     cls = target(node, "method")
     training: Node = {"_target_": node["_target_"], "version": getattr(cls, "version", 1)}
@@ -172,6 +192,9 @@ def _method_payload(node: Node) -> tuple[Node, Node, dict[str, str]]:
             if value is not None:
                 weights[name] = value
         (scoring if name in getattr(cls, "scoring", ()) else training)[name] = value
+    if wraps := getattr(cls, "wraps", None):
+        inner = training.pop(wraps)
+        return inner, scoring | {"wrapped by": training}, weights
     return training, scoring, weights
 
 

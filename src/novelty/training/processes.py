@@ -34,6 +34,11 @@ PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _PATIENCE_SECONDS, _IMPATIENT_SECONDS = 10.0, 1.0
 
 
+def first_process() -> bool:
+    """Whether this is process 0 of a cell, or the only one: it writes what is to be kept."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def run_shared(count: int, threads: int, work: Work, *arguments: Any) -> None:
     """``work(*arguments)`` in ``count`` processes that know one another, with ``threads`` threads each.
 

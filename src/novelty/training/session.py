@@ -21,8 +21,12 @@ COLUMNS = {
     "fpr_at_tpr95": "FPR@95",
     "f1": "F1",
     "f1_oracle": "F1 oracle",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_average_precision": "pixel AP",
+    "aupro": "AUPRO",
+    "dice_oracle": "Dice oracle",
 }
-"""Metrics in the closing panel; the record has all of them, each with its interval."""
+"""Metrics in the closing panel, where there are such; the record has all of them, each with its interval."""
 
 
 def run_composed(cfg: DictConfig, choices: dict[str, str], overrides: list[str], alone: bool) -> float:
@@ -94,14 +98,17 @@ def _show(plan: Plan, record: dict[str, Any], console: Console, alone: bool) -> 
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("score")
-    for heading in COLUMNS.values():
-        table.add_column(heading, justify="right")
+    columns = [column for column in COLUMNS if any(column in metrics for metrics in record["metrics"].values())]
+    for column in columns:
+        table.add_column(COLUMNS[column], justify="right")
     for name, metrics in record["metrics"].items():
-        cells = [f"{metrics[column]:.4f}" if metrics.get(column) is not None else "-" for column in COLUMNS]
+        cells = [f"{metrics[column]:.4f}" if column in metrics else "-" for column in columns]
         if interval := metrics.get("auroc_interval"):
             cells[0] += f" [dim]{interval[0]:.3f}-{interval[1]:.3f}[/]"
         table.add_row(name + (" *" if name == record["primary"] and len(record["metrics"]) > 1 else ""), *cells)
     console.print(Panel(table, title=plan.title, expand=False))
+    for name, value in record.get("measured", {}).items():
+        console.print(f"{name}: {value:.4g}")
     copy, timings = record["data"]["copy"], record["timings"]
     console.print(
         f"Trained {timings['steps']:,} steps in {_duration(timings['train_seconds'])}, "

@@ -41,14 +41,14 @@ def prepare(plan: Plan) -> None:
     torch.hub.set_dir(plan.config["paths"]["weights"])
 
 
-def data_of(plan: Plan, kind: type[NoveltyData] = NoveltyData) -> NoveltyData:
-    """The images of the run in batches."""
+def data_of(plan: Plan, kind: type[NoveltyData] = NoveltyData, reference: int = REFERENCE_IMAGES) -> NoveltyData:
+    """The images of the run in batches; ``reference``: how many normal ones are scored behind the test images."""
     hardware = plan.config["hardware"]
     return kind(
         plan.images,
         plan.split,
         seed=plan.config["seed"],
-        reference=REFERENCE_IMAGES,
+        reference=reference,
         score_batch=hardware["score_batch"],
         channels_last=hardware["channels_last"],
         augmentation=augmentation_of(plan.config),
@@ -62,8 +62,9 @@ def build_method(plan: Plan, data: NoveltyData) -> Method:
     np.random.seed(seed % 2**32)  # noqa: NPY002  (libraries below us may draw from it)
     torch.manual_seed(seed)
     method: Method = build(plan.config["method"], info=data.info)
-    method.seed = seed
-    data.schedule = method.schedule
+    for part in (method, method.learner):
+        part.seed = seed
+    data.schedule = method.learner.schedule
     hardware = plan.config["hardware"]
     if hardware["channels_last"]:
         method = method.to(memory_format=torch.channels_last)

@@ -1,0 +1,146 @@
+"""Raw scores of a trained cell, and what is recorded of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from novelty.check import build
+from novelty.data.datamodule import NoveltyData
+from novelty.data.protocols.index_file import write_split
+from novelty.errors import NoveltyError
+from novelty.evaluation.evaluation import Evaluation
+from novelty.methods.base import Method
+from novelty.results.environment import now
+from novelty.results.records import SCHEMA, write, write_arrays, write_json
+from novelty.scores import Disturbance
+from novelty.training.callbacks import CalibrateWrapper, CollectScores, Measure
+from novelty.training.maps import read_maps, remove_maps
+from novelty.training.plan import Plan
+from novelty.training.processes import first_process
+from novelty.training.progress import ProgressBar
+from novelty.training.trainer import build_method, data_of, make_trainer, quiet
+
+
+def score(plan: Plan, data: NoveltyData, console: Console, label: str) -> dict[str, Any]:
+    """Write scores.npz by the trained method as its file has it: one path, whether it was trained now or last week.
+
+    The file holds ``index``, ``novel``, ``score/<name>`` of the test images and ``normal/<name>`` of the reference
+    images; process 0 writes it, maps beside it where they are wanted. Scores of disturbed test images have names such
+    as ``mse@fgsm-0.1``. Returns the part of the record that does not depend on metrics.
+    """
+    content = torch.load(plan.record.weights, map_location="cpu", weights_only=True)
+    method = build_method(plan, data)
+    method.learner.load_state_dict(content["state_dict"])
+    arrays = {"index": plan.split.test, "novel": plan.split.novel}
+    measured: dict[str, float] = {}
+    count = len(plan.split.test)
+
+    def keep(image: dict[str, np.ndarray]) -> None:
+        for name, values in image.items():
+            if values.shape != (count + len(data.reference),):
+                raise NoveltyError(f"The score {name} has shape {values.shape}: a method returns one number per image.")
+            arrays[f"score/{name}"], arrays[f"normal/{name}"] = values[:count], values[count:]
+
+    start = time.monotonic()
+    disturbances = _disturbances(plan)
+    wanted = plan.config["maps"] or plan.config["evaluation"]["pixel"] is not None
+    collect = CollectScores(keep, (plan.record.maps, count) if wanted else None)
+    with quiet():
+        callbacks = [CalibrateWrapper(), ProgressBar(console, label), Measure(measured.update), collect]
+        make_trainer(plan, callbacks).test(method, datamodule=data, verbose=False)
+    for name, (path, disturbance) in disturbances.items():
+        if disturbance is not None:
+            _score_disturbed(
+                plan, method, disturbance, path, ProgressBar(console, f"{label}: {name}" if label else name)
+            )
+        if first_process():
+            with np.load(path) as stored:
+                arrays |= {f"score/{score}": values for score, values in stored.items()}
+    if first_process():
+        write_arrays(plan.record.scores, **arrays)
+        shutil.rmtree(plan.record.passes, ignore_errors=True)
+    return {
+        "primary": method.primary,
+        "provenance": method.provenance(),
+        "measured": measured,
+        "timings": {
+            "train_seconds": content["train_seconds"],
+            "steps": content["steps"],
+            "score_seconds": time.monotonic() - start,
+        },
+        "environment": content["environment"],
+    }
+
+
+def _disturbances(plan: Plan) -> dict[str, tuple[Path, Disturbance | None]]:
+    """Where the scores of each disturbance go, and the disturbance itself where a cut run has not left them there.
+
+    Asked before anything is scored, when all processes see the same files.
+    """
+    robustness = build(plan.config["evaluation"]).robustness
+    if robustness is None:
+        return {}
+    named = {
+        name: (plan.record.passes / f"{name}.npz", d) for name, d in robustness.disturbances(plan.split.novel).items()
+    }
+    return {name: (path, None if path.is_file() else disturbance) for name, (path, disturbance) in named.items()}
+
+
+def _score_disturbed(plan: Plan, method: Method, disturbance: Disturbance, path: Path, bar: ProgressBar) -> None:
+    """One pass over the test images as they are disturbed; their scores into ``path``."""
+    method.disturbance = disturbance
+    collect = CollectScores(lambda image: write_arrays(path, **image))
+    with quiet():
+        make_trainer(plan, [bar, collect]).test(method, datamodule=data_of(plan, reference=0), verbose=False)
+    method.disturbance = None
+
+
+def reuse(plan: Plan, scores: Path) -> dict[str, Any]:
+    """What another evaluation of the same training left, taken over."""
+    write(plan.record.scores, lambda path: shutil.copyfile(scores, path))
+    for name in ("maps", "curve.json"):
+        left, here = scores.with_name(name), plan.record.scores.with_name(name)
+        if left.is_dir():
+            shutil.copytree(left, here, dirs_exist_ok=True)
+        elif left.is_file():
+            write(here, lambda path, left=left: shutil.copyfile(left, path))  # type: ignore[misc]
+    record = json.loads(scores.with_name("result.json").read_text(encoding="utf-8"))
+    return {
+        name: record[name] for name in ("primary", "provenance", "measured", "timings", "environment") if name in record
+    }
+
+
+def evaluate(plan: Plan, command: str, about: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Metrics of every named score, and the record; ``result.json`` comes last, since its presence says "done"."""
+    evaluation: Evaluation = build(plan.config["evaluation"])
+    record = plan.record
+    write(record.scores.with_name("split.npz"), lambda path: write_split(path, plan.split, plan.images, plan.normal))
+    with np.load(record.scores) as stored:
+        arrays = dict(stored)
+    maps = read_maps(record.maps) if evaluation.pixel is not None else {}
+    masks = plan.images.masks
+    curve = json.loads(record.curve.read_text(encoding="utf-8")) if evaluation.stability is not None else None
+    metrics = {}
+    for name in (key.split("/", 1)[1] for key in arrays if key.startswith("score/")):
+        normal = arrays[f"normal/{name.split('@')[0]}"]  # thresholds are set by undisturbed images
+        metrics[name] = evaluation(arrays[f"score/{name}"], arrays["novel"], normal)
+        if evaluation.pixel is not None and masks is not None and name in maps:
+            metrics[name] |= evaluation.pixel(maps[name], masks[torch.from_numpy(plan.split.test)].numpy())
+    if evaluation.stability is not None and curve is not None:
+        for name, summary in evaluation.stability.summary(curve).items():
+            metrics[name] |= summary
+    content = {"schema": SCHEMA, **plan.identity, "metrics": metrics, **about}
+    if curve is not None:
+        content["curve"] = curve
+    write_json(record.result, {**content, "evaluated": now(), "command": command})
+    if not plan.config["maps"]:
+        remove_maps(record.maps)
+    return metrics
