@@ -11,7 +11,10 @@ from novelty.config import compose_cell, conf_dir, names_under, open_overrides
 from novelty.training.cell import run_cell
 from novelty.training.plan import Plan, make_plan
 
-SMALL = ("data=digits", "budget=smoke", "budget.max_train=12", "budget.max_test=16", "hardware=cpu", "logger=none")
+SMALL = (
+    *("data=digits", "budget=smoke", "budget.max_train=12", "budget.max_test=16"),
+    *("hardware=cpu", "logger=none", "pictures=false"),
+)
 
 
 def options(group: str) -> list[str]:

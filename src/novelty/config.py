@@ -129,6 +129,7 @@ class Root:
     seed: int = 0
     keep: Keep = Keep.weights
     maps: bool = False
+    pictures: bool = True
     dry_run: bool = False
     paths: Paths = field(default_factory=Paths)
 

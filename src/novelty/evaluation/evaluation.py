@@ -12,6 +12,9 @@ from novelty.errors import NoveltyError
 from novelty.evaluation import counts as formulas
 from novelty.evaluation import metrics
 from novelty.evaluation.counts import Counts
+from novelty.evaluation.pixel import Pixels
+from novelty.evaluation.robustness import Robustness
+from novelty.evaluation.stability import Stability
 
 
 class Evaluation:
@@ -22,7 +25,14 @@ class Evaluation:
     seed:       of the resamples; it has nothing to do with the seed of training.
     tpr:        true positive rates at which the false positive rate is reported (Puzzle-AE: 0.95, 0.99, 0.995).
     quantile:   the F1 threshold leaves at most 1 - ``quantile`` of the normal scores above it.
+    threshold:  an F1 threshold on the raw scores in place of the quantile's (CRBND: 0 on its logit).
     positive:   the class whose F1 is meant ("normal" in the outlier tables of CRBND).
+
+    Parts that ask for more than scores; each adds to the metrics of the scores that it concerns:
+
+    pixel:      metrics of anomaly maps against masks of defects.
+    robustness: scores of disturbed test images, each with the metrics of a score of its own.
+    stability:  the test AUROC over the last epochs of the training.
     """
 
     def __init__(
@@ -33,7 +43,11 @@ class Evaluation:
         seed: int = 0,
         tpr: Sequence[float] = (0.95, 0.99, 0.995),
         quantile: float = 0.95,
+        threshold: float | None = None,
         positive: Literal["novel", "normal"] = "novel",
+        pixel: Pixels | None = None,
+        robustness: Robustness | None = None,
+        stability: Stability | None = None,
     ) -> None:
         if bootstrap < 0:
             raise NoveltyError(
@@ -49,7 +63,9 @@ class Evaluation:
         self.seed = seed
         self.tpr = tuple(tpr)
         self.quantile = quantile
+        self.threshold = threshold
         self.positive = positive
+        self.pixel, self.robustness, self.stability = pixel, robustness, stability
 
     def __call__(
         self, scores: np.ndarray, novel: np.ndarray, normal_scores: np.ndarray | None = None
@@ -57,7 +73,7 @@ class Evaluation:
         """Metrics of scores (n,) with flags novel (n,) bool.
 
         normal_scores (m,): scores of normal training or validation images, for the threshold of ``f1``; without them
-        ``f1`` and ``threshold`` are left out.
+        and without a fixed threshold ``f1`` and ``threshold`` are left out.
 
         Returns, beside each metric NAME, ``NAME_interval`` [low, high]: ``auroc``, ``average_precision``,
         ``fpr_at_tpr95`` and so on, ``f1``; without interval ``threshold`` (an alarm is score >= threshold),
@@ -78,8 +94,10 @@ class Evaluation:
             "novel_images": int(counts.novel.sum()),
             "f1_oracle": float(formulas.best_f1(counts, self.positive)),
         }
-        if normal_scores is not None:
+        threshold = self.threshold
+        if threshold is None and normal_scores is not None:
             threshold = metrics.normal_threshold(normal_scores, self.quantile)
+        if threshold is not None:
             result["threshold"] = threshold
             statistics["f1"] = partial(formulas.f1, threshold=threshold, positive=self.positive)
         result |= {name: float(statistic(counts)) for name, statistic in statistics.items()}

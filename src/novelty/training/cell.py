@@ -13,15 +13,17 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from novelty.check import Node
+from novelty.check import Node, build
 from novelty.data.datamodule import NoveltyData
 from novelty.errors import NoveltyError
+from novelty.evaluation.stability import Stability
 from novelty.hardware import processes
 from novelty.methods.base import Method
 from novelty.results.environment import environment, now
 from novelty.results.locks import locked
 from novelty.results.records import SCHEMA, write, write_json
 from novelty.training.callbacks import Calibrate, ResumePoint, StepSeed, steps_taken
+from novelty.training.curve import TestCurve
 from novelty.training.loggers import finish, log_result, make_loggers
 from novelty.training.plan import Plan, make_plan
 from novelty.training.processes import first_process, run_shared
@@ -56,6 +58,7 @@ def run_cell(plan: Plan, command: str, console: Console, label: str = "") -> dic
 def _work(plan: Plan, command: str, console: Console, label: str) -> None:
     if stored := plan.record.scored():
         evaluate(plan, command, reuse(plan, stored))
+        _draw(plan)
         return
     hardware = plan.config["hardware"]
     count = processes(hardware)
@@ -78,7 +81,7 @@ def _train_and_score(plan: Plan, command: str, console: Console, label: str) -> 
     first = first_process()
     prepare(plan)
     data = data_of(plan)
-    trained = plan.record.weights.is_file()
+    trained = _is_trained(plan)
     loggers = make_loggers(plan, plan.record.folder / "logs") if first and not trained else []
     try:
         if not trained:
@@ -86,18 +89,42 @@ def _train_and_score(plan: Plan, command: str, console: Console, label: str) -> 
         about = score(plan, data, console, label)
         if first:
             log_result(loggers, evaluate(plan, command, about), about["timings"]["steps"])
+            _draw(plan)
     finally:
         finish(loggers)
 
 
+def _is_trained(plan: Plan) -> bool:
+    """Whether nothing is left to train: weights are there, and the curve, where the evaluation asks for one."""
+    return plan.record.weights.is_file() and (
+        plan.config["evaluation"]["stability"] is None or plan.record.curve.is_file()
+    )
+
+
+def _draw(plan: Plan) -> None:
+    """The pictures of a cell that is done, where they are wanted."""
+    if plan.config["pictures"]:
+        from novelty.pictures.run import draw_run
+
+        draw_run(plan.record, plan.images)
+
+
 def _train(plan: Plan, data: NoveltyData, console: Console, label: str, loggers: list[Logger]) -> None:
     record, config = plan.record, plan.config
-    method = build_method(plan, data).learner
+    scored = build_method(plan, data)
+    method = scored.learner
+    if record.weights.is_file():  # trained already, but unobserved: once more from the start, to the same weights
+        record.resume.unlink(missing_ok=True)
     if first_process():
         write(record.folder / "config.yaml", lambda path: OmegaConf.save(OmegaConf.create(config), path))
     resume = ResumePoint(record.resume, config["hardware"]["checkpoint_every"], keep=config["keep"] == "all")
 
+    stability: Stability | None = build(config["evaluation"]).stability
+    curve = [TestCurve(stability, scored)] if stability else []
+
     def save(trained: Method) -> None:
+        for observed in curve:
+            write_json(record.curve, dict(observed.curve))
         content = {
             "state_dict": trained.state_dict(),
             "key": record.training,
@@ -111,7 +138,7 @@ def _train(plan: Plan, data: NoveltyData, console: Console, label: str, loggers:
         console.print(
             f"hardware.compile: nothing of method={plan.choices['method']} may be compiled; it runs as it is."
         )
-    callbacks = [StepSeed(config["seed"]), ProgressBar(console, label), Calibrate(save), resume]
+    callbacks = [StepSeed(config["seed"]), ProgressBar(console, label), *curve, Calibrate(save), resume]
     trainer = make_trainer(plan, callbacks, method.schedule.epochs or 1, loggers)
     start = str(record.resume) if record.resume.is_file() else None
     with quiet():

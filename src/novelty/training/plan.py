@@ -118,7 +118,7 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
         _refuse_pixels(method.maps, images, split, choices)
 
     training_method, scoring, weights = _method_payload(config["method"])
-    wraps = target(config["method"], "method", Method).wraps
+    wraps: str | None = getattr(target(config["method"], "method"), "wraps", None)
     training = {
         "framework": [VERSION, cache.FORMAT],
         "method": training_method,

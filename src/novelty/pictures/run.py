@@ -1,0 +1,52 @@
+"""All pictures of one run, and its page, beside its record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure as Drawing
+
+from novelty.data.reading import rows, to_float
+from novelty.data.source import Images
+from novelty.figures.style import save
+from novelty.pictures.extremes import ends, extremes
+from novelty.pictures.page import page
+from novelty.pictures.ranking import curves, histogram
+from novelty.pictures.training import read_log, training
+from novelty.results.records import Record, write
+
+
+def draw_run(record: Record, images: Images, further: dict[str, Drawing] | None = None) -> list[Path]:
+    """Pictures of the done cell ``record`` into ``<its folder>/pictures``, and ``page.html``; all that was written.
+
+    images: its data set.  further: drawings that need more than the record, by file name.
+    """
+    content = json.loads(record.result.read_text(encoding="utf-8"))
+    folder = record.result.with_name("pictures")
+    written = [path for name, drawing in {**_of_record(record, content, images), **(further or {})}.items()
+               for path in save(drawing, folder, name)]  # fmt: skip
+    html = record.result.with_name("page.html")
+    write(html, lambda path: path.write_text(page(content, folder), encoding="utf-8"))
+    return [*written, html]
+
+
+def _of_record(record: Record, content: dict[str, Any], images: Images) -> dict[str, Drawing]:
+    name = content["primary"]
+    metrics = content["metrics"][name]
+    with np.load(record.scores) as stored:
+        scores, novel, index = stored[f"score/{name}"].astype(np.float64), stored["novel"], stored["index"]
+    lines = {
+        line: (to_float(rows(images.pixels, torch.from_numpy(index[places]))), scores[places])
+        for line, places in ends(scores, novel).items()
+    }
+    found = {
+        "ranking": curves(scores, novel, metrics),
+        "histogram": histogram(name, scores, novel, metrics.get("threshold")),
+        "extremes": extremes(lines),
+    }
+    drawn = training(read_log(record.folder / "logs" / "csv"), content.get("curve"))
+    return found | ({"training": drawn} if drawn is not None else {})
