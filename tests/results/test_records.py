@@ -89,7 +89,7 @@ def test_another_evaluation_neither_trains_nor_scores(runs: Path, monkeypatch: p
     from novelty.training import cell
 
     first = run("keep=none")
-    monkeypatch.setattr(cell, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(cell, "train", lambda *_: pytest.fail("trained again"))
     monkeypatch.setattr(cell, "score", lambda *_: pytest.fail("scored again"))
     assert run("keep=none")["environment"] == first["environment"]
     second = run("keep=none", "evaluation.quantile=0.5")
@@ -103,7 +103,7 @@ def test_another_test_set_scores_without_training(runs: Path, monkeypatch: pytes
     from novelty.training import cell
 
     run()
-    monkeypatch.setattr(cell, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(cell, "train", lambda *_: pytest.fail("trained again"))
     assert run("budget.max_test=15")["split"]["test_normal"] >= 1
 
 

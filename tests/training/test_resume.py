@@ -150,7 +150,7 @@ def test_a_failure_is_recorded_and_tried_again(runs: Path, monkeypatch: pytest.M
         raise NoveltyError("The disk is on fire.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(cells, "_train", fail)
+        patch.setattr(cells, "train", fail)
         with pytest.raises(NoveltyError, match="on fire"):
             run_cell(planned, "test", quiet())
     assert planned.record.state() == "failed"

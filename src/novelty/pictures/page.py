@@ -50,9 +50,10 @@ h1 { font-size: 1.4rem; margin: 0 } h2 { font-size: 1.05rem; margin: 2.2rem 0 .6
 th, td { text-align: right; padding: .25rem .8rem; border-bottom: 1px solid var(--line); white-space: nowrap }
 th:first-child, td:first-child { text-align: left; padding-left: 0 } th { font-weight: 600 }
 td small { display: block; color: var(--quiet) }
-figure { margin: 1rem 0 } figure img { max-width: 100%; background: #fff; border-radius: 4px; display: block }
+figure { margin: 1rem 0 } figure img { width: 100%; background: #fff; border-radius: 4px; display: block }
 figcaption { color: var(--quiet); margin-bottom: .4rem }
-pre { background: var(--code); padding: .8rem; overflow-x: auto; border-radius: 4px; font-size: 13px }
+pre { background: var(--code); padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere;
+      border-radius: 4px; font-size: 13px }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; margin: 0 }
 dt { color: var(--quiet) } dd { margin: 0; overflow-wrap: anywhere }
 summary { cursor: pointer }

@@ -12,23 +12,28 @@ from matplotlib.figure import Figure as Drawing
 
 from novelty.data.reading import rows, to_float
 from novelty.data.source import Images
-from novelty.figures.style import save
+from novelty.figures.cells import Run, Trained
+from novelty.figures.sheet import Sheet
+from novelty.figures.style import save, styled
 from novelty.pictures.extremes import ends, extremes
 from novelty.pictures.page import page
 from novelty.pictures.ranking import curves, histogram
 from novelty.pictures.training import read_log, training
 from novelty.results.records import Record, write
+from novelty.tables import Cell, Row
 
 
-def draw_run(record: Record, images: Images, further: dict[str, Drawing] | None = None) -> list[Path]:
+def draw_run(record: Record, images: Images, trained: Trained | None = None) -> list[Path]:
     """Pictures of the done cell ``record`` into ``<its folder>/pictures``, and ``page.html``; all that was written.
 
-    images: its data set.  further: drawings that need more than the record, by file name.
+    images: its data set.  trained: its method, for the sheet of what this makes of images; without it there is none.
     """
     content = json.loads(record.result.read_text(encoding="utf-8"))
     folder = record.result.with_name("pictures")
-    written = [path for name, drawing in {**_of_record(record, content, images), **(further or {})}.items()
-               for path in save(drawing, folder, name)]  # fmt: skip
+    drawn = _of_record(record, content, images)
+    if trained is not None:
+        drawn["sheet"] = _sheet(content, trained)
+    written = [path for name, drawing in drawn.items() for path in save(drawing, folder, name)]
     html = record.result.with_name("page.html")
     write(html, lambda path: path.write_text(page(content, folder), encoding="utf-8"))
     return [*written, html]
@@ -50,3 +55,12 @@ def _of_record(record: Record, content: dict[str, Any], images: Images) -> dict[
     }
     drawn = training(read_log(record.folder / "logs" / "csv"), content.get("curve"))
     return found | ({"training": drawn} if drawn is not None else {})
+
+
+def _sheet(content: dict[str, Any], trained: Trained) -> Drawing:
+    """The first test images of either kind, and what the method shows of them."""
+    choices = content["choices"]
+    cell = Cell(choices["method"], choices["data"], content["seed"], ())
+    sheet = Sheet()
+    with styled():
+        return sheet.draw(sheet.gather([Run(cell, Row(cell.row, (), ()), content, load=lambda: trained)]))

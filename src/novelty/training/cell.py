@@ -8,28 +8,21 @@ import sys
 import traceback
 from typing import Any
 
-import torch
-from lightning.pytorch.loggers import Logger
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from novelty.check import Node, build
-from novelty.data.datamodule import NoveltyData
+from novelty.check import Node
 from novelty.errors import NoveltyError
-from novelty.evaluation.stability import Stability
 from novelty.hardware import processes
-from novelty.methods.base import Method
-from novelty.results.environment import environment, now
+from novelty.results.environment import now
 from novelty.results.locks import locked
-from novelty.results.records import SCHEMA, write, write_json
-from novelty.training.callbacks import Calibrate, ResumePoint, StepSeed, steps_taken
-from novelty.training.curve import TestCurve
+from novelty.results.records import SCHEMA, write_json
+from novelty.training.fitting import train
 from novelty.training.loggers import finish, log_result, make_loggers
 from novelty.training.plan import Plan, make_plan
 from novelty.training.processes import first_process, run_shared
-from novelty.training.progress import ProgressBar
 from novelty.training.scoring import evaluate, reuse, score
-from novelty.training.trainer import build_method, data_of, make_trainer, prepare, quiet
+from novelty.training.trainer import data_of, prepare
 
 
 def run_cell(plan: Plan, command: str, console: Console, label: str = "") -> dict[str, Any]:
@@ -58,7 +51,7 @@ def run_cell(plan: Plan, command: str, console: Console, label: str = "") -> dic
 def _work(plan: Plan, command: str, console: Console, label: str) -> None:
     if stored := plan.record.scored():
         evaluate(plan, command, reuse(plan, stored))
-        _draw(plan)
+        _draw(plan, console)
         return
     hardware = plan.config["hardware"]
     count = processes(hardware)
@@ -85,11 +78,11 @@ def _train_and_score(plan: Plan, command: str, console: Console, label: str) -> 
     loggers = make_loggers(plan, plan.record.folder / "logs") if first and not trained else []
     try:
         if not trained:
-            _train(plan, data, console, label, loggers)
+            train(plan, data, console, label, loggers)
         about = score(plan, data, console, label)
         if first:
             log_result(loggers, evaluate(plan, command, about), about["timings"]["steps"])
-            _draw(plan)
+            _draw(plan, console)
     finally:
         finish(loggers)
 
@@ -101,45 +94,11 @@ def _is_trained(plan: Plan) -> bool:
     )
 
 
-def _draw(plan: Plan) -> None:
+def _draw(plan: Plan, console: Console) -> None:
     """The pictures of a cell that is done, where they are wanted."""
     if plan.config["pictures"]:
         from novelty.pictures.run import draw_run
+        from novelty.training.trained import load_trained
 
-        draw_run(plan.record, plan.images)
-
-
-def _train(plan: Plan, data: NoveltyData, console: Console, label: str, loggers: list[Logger]) -> None:
-    record, config = plan.record, plan.config
-    scored = build_method(plan, data)
-    method = scored.learner
-    if record.weights.is_file():  # trained already, but unobserved: once more from the start, to the same weights
-        record.resume.unlink(missing_ok=True)
-    if first_process():
-        write(record.folder / "config.yaml", lambda path: OmegaConf.save(OmegaConf.create(config), path))
-    resume = ResumePoint(record.resume, config["hardware"]["checkpoint_every"], keep=config["keep"] == "all")
-
-    stability: Stability | None = build(config["evaluation"]).stability
-    curve = [TestCurve(stability, scored)] if stability else []
-
-    def save(trained: Method) -> None:
-        for observed in curve:
-            write_json(record.curve, dict(observed.curve))
-        content = {
-            "state_dict": trained.state_dict(),
-            "key": record.training,
-            "train_seconds": resume.elapsed(),
-            "steps": steps_taken(trainer),
-            "environment": environment(config["hardware"]["accelerator"]),
-        }
-        write(record.weights, lambda path: torch.save(content, path))
-
-    if config["hardware"]["compile"] and not method.compilable:
-        console.print(
-            f"hardware.compile: nothing of method={plan.choices['method']} may be compiled; it runs as it is."
-        )
-    callbacks = [StepSeed(config["seed"]), ProgressBar(console, label), *curve, Calibrate(save), resume]
-    trainer = make_trainer(plan, callbacks, method.schedule.epochs or 1, loggers)
-    start = str(record.resume) if record.resume.is_file() else None
-    with quiet():
-        trainer.fit(method, datamodule=data, ckpt_path=start, weights_only=True if start else None)
+        trained = load_trained(plan, console) if plan.record.weights.is_file() else None
+        draw_run(plan.record, plan.images, trained)
