@@ -118,6 +118,14 @@ def reuse(plan: Plan, scores: Path) -> dict[str, Any]:
     }
 
 
+def _test_masks(plan: Plan) -> np.ndarray:
+    """(n, S, S) bool, of the test images; still on disk where these stand together, as official test sets do."""
+    assert plan.images.masks is not None, "make_plan refuses evaluation=pixel without masks"
+    masks, test = plan.images.masks.numpy(), plan.split.test
+    together = len(test) == test[-1] - test[0] + 1
+    return masks[test[0] : test[-1] + 1] if together else masks[test]
+
+
 def evaluate(plan: Plan, command: str, about: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Metrics of every named score, and the record; ``result.json`` comes last, since its presence says "done"."""
     evaluation: Evaluation = build(plan.config["evaluation"])
@@ -126,14 +134,14 @@ def evaluate(plan: Plan, command: str, about: dict[str, Any]) -> dict[str, dict[
     with np.load(record.scores) as stored:
         arrays = dict(stored)
     maps = read_maps(record.maps) if evaluation.pixel is not None else {}
-    masks = plan.images.masks
+    masks = _test_masks(plan) if maps else None
     curve = json.loads(record.curve.read_text(encoding="utf-8")) if evaluation.stability is not None else None
     metrics = {}
     for name in (key.split("/", 1)[1] for key in arrays if key.startswith("score/")):
         normal = arrays[f"normal/{name.split('@')[0]}"]  # thresholds are set by undisturbed images
         metrics[name] = evaluation(arrays[f"score/{name}"], arrays["novel"], normal)
         if evaluation.pixel is not None and masks is not None and name in maps:
-            metrics[name] |= evaluation.pixel(maps[name], masks[torch.from_numpy(plan.split.test)].numpy())
+            metrics[name] |= evaluation.pixel(maps[name], masks)
     if evaluation.stability is not None and curve is not None:
         for name, summary in evaluation.stability.summary(curve).items():
             metrics[name] |= summary
