@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from omegaconf import DictConfig
-from rich.console import Console
+from rich.console import Console, Group
 from rich.panel import Panel
 from rich.table import Table
 
@@ -15,12 +15,14 @@ from novelty.results.environment import hardware_name
 from novelty.training.cell import run_cell
 from novelty.training.plan import Plan, make_plan, split_sizes
 
-COLUMNS = {
+IMAGE_COLUMNS = {
     "auroc": "AUROC",
     "average_precision": "AP",
     "fpr_at_tpr95": "FPR@95",
     "f1": "F1",
     "f1_oracle": "F1 oracle",
+}
+PIXEL_COLUMNS = {
     "pixel_auroc": "pixel AUROC",
     "pixel_average_precision": "pixel AP",
     "aupro": "AUPRO",
@@ -96,17 +98,9 @@ def _show(plan: Plan, record: dict[str, Any], console: Console, alone: bool) -> 
     if not alone:
         console.print(f"{plan.title}: AUROC {best['auroc']:.4f}")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("score")
-    columns = [column for column in COLUMNS if any(column in metrics for metrics in record["metrics"].values())]
-    for column in columns:
-        table.add_column(COLUMNS[column], justify="right")
-    for name, metrics in record["metrics"].items():
-        cells = [f"{metrics[column]:.4f}" if column in metrics else "-" for column in columns]
-        if interval := metrics.get("auroc_interval"):
-            cells[0] += f" [dim]{interval[0]:.3f}-{interval[1]:.3f}[/]"
-        table.add_row(name + (" *" if name == record["primary"] and len(record["metrics"]) > 1 else ""), *cells)
-    console.print(Panel(table, title=plan.title, expand=False))
+    tables = [_grid(record, columns) for columns in (IMAGE_COLUMNS, PIXEL_COLUMNS)]
+    shown = Group(*(table for table in tables if table.row_count))
+    console.print(Panel(shown, title=plan.title, expand=False))
     for name, value in record.get("measured", {}).items():
         console.print(f"{name}: {value:.4g}")
     copy, timings = record["data"]["copy"], record["timings"]
@@ -115,3 +109,20 @@ def _show(plan: Plan, record: dict[str, Any], console: Console, alone: bool) -> 
         f"scored in {_duration(timings['score_seconds'])}; data copy: {copy}."
     )
     console.print(f"Record: {plan.record.result}", soft_wrap=True)
+
+
+def _grid(record: dict[str, Any], columns: dict[str, str]) -> Table:
+    """Every score that has one of ``columns``, a line each; intervals stand beside AUROCs."""
+    having = {name: metrics for name, metrics in record["metrics"].items() if columns.keys() & metrics.keys()}
+    used = [column for column in columns if any(column in metrics for metrics in having.values())]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("score")
+    for column in used:
+        table.add_column(columns[column], justify="right", no_wrap=True)
+    for name, metrics in having.items():
+        cells = [f"{metrics[column]:.4f}" if column in metrics else "-" for column in used]
+        if "auroc" in used and (interval := metrics.get("auroc_interval")):
+            cells[0] += f" [dim]{interval[0]:.3f}-{interval[1]:.3f}[/]"
+        primary = name == record["primary"] and len(record["metrics"]) > 1
+        table.add_row(f"{name} *" if primary else name, *cells)
+    return table
