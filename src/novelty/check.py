@@ -54,7 +54,7 @@ def bind(node: Node, key: str, base: type | None = None) -> Node:
     """``node`` complete with the defaults of its class, every value checked against its type."""
     cls = target(node, key, base)
     known = parameters(cls)
-    for name in node:
+    for name in map(str, node):
         if name not in known and name != "_target_":
             raise NoveltyError(
                 f"{key}.{name} is no option of {cls.__name__}{close_to(name, known)} Options: {', '.join(known)}."

@@ -28,7 +28,7 @@ Attack = Callable[[Objective, Tensor], Tensor]
 """Images (B, C, H, W), moved within [0, 1] so that the objective grows: (B, C, H, W) without graph."""
 
 Disturbance = Callable[[Callable[[Tensor, Attack], dict[str, Tensor]], Tensor, Tensor], dict[str, Tensor]]
-"""(`Method.attacked`, test images (B, C, H, W), their positions (B,)) to disturbed images, by what names of scores gain.
+"""(`Method.attacked`, test images (B, C, H, W), their positions (B,)) to disturbed images by what scores' names gain.
 
 One disturbance may give several: ``{"@fgsm-0.1": ..., "@fgsm-0.1:permuted": ...}``.
 """

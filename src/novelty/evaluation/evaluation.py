@@ -25,7 +25,7 @@ class Evaluation:
     seed:       of the resamples; it has nothing to do with the seed of training.
     tpr:        true positive rates at which the false positive rate is reported (Puzzle-AE: 0.95, 0.99, 0.995).
     quantile:   the F1 threshold leaves at most 1 - ``quantile`` of the normal scores above it.
-    threshold:  an F1 threshold on the raw scores in place of the quantile's (CRBND: 0 on its logit).
+    threshold:  an F1 threshold on the raw primary score in place of the quantile's (CRBND: 0 on its logit).
     positive:   the class whose F1 is meant ("normal" in the outlier tables of CRBND).
 
     Parts that ask for more than scores; each adds to the metrics of the scores that it concerns:
@@ -68,12 +68,13 @@ class Evaluation:
         self.pixel, self.robustness, self.stability = pixel, robustness, stability
 
     def __call__(
-        self, scores: np.ndarray, novel: np.ndarray, normal_scores: np.ndarray | None = None
+        self, scores: np.ndarray, novel: np.ndarray, normal_scores: np.ndarray | None = None, primary: bool = True
     ) -> dict[str, Any]:
         """Metrics of scores (n,) with flags novel (n,) bool.
 
         normal_scores (m,): scores of normal training or validation images, for the threshold of ``f1``; without them
         and without a fixed threshold ``f1`` and ``threshold`` are left out.
+        primary: whether these are the scores that a fixed threshold speaks of.
 
         Returns, beside each metric NAME, ``NAME_interval`` [low, high]: ``auroc``, ``average_precision``,
         ``fpr_at_tpr95`` and so on, ``f1``; without interval ``threshold`` (an alarm is score >= threshold),
@@ -94,7 +95,7 @@ class Evaluation:
             "novel_images": int(counts.novel.sum()),
             "f1_oracle": float(formulas.best_f1(counts, self.positive)),
         }
-        threshold = self.threshold
+        threshold = self.threshold if primary else None
         if threshold is None and normal_scores is not None:
             threshold = metrics.normal_threshold(normal_scores, self.quantile)
         if threshold is not None:
