@@ -126,7 +126,7 @@ def test_every_method_resumes_to_the_same_scores(name: str, runs: Path, monkeypa
     fitted = issubclass(target(cut.config["method"], "method"), Fitted)
     assert steps > 1 or fitted
     stop_at = max(1, steps // 2)
-    original = cells.StepSeed.on_train_batch_start
+    original = StepSeed.on_train_batch_start
 
     def kill(self: StepSeed, trainer: L.Trainer, *rest: Any) -> None:
         original(self, trainer, *rest)
@@ -134,7 +134,7 @@ def test_every_method_resumes_to_the_same_scores(name: str, runs: Path, monkeypa
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cells.StepSeed, "on_train_batch_start", kill)
+        patch.setattr(StepSeed, "on_train_batch_start", kill)
         with pytest.raises(Stopped) as stop:
             run_cell(cut, "test", quiet())
     assert stop.value.exit_code == 143

@@ -96,7 +96,7 @@ def _expected(cfg: DictConfig, budget: Node) -> Node:
     """The composed cell as plain containers, its lengths those of ``budget``."""
     for name, value in budget.items():
         OmegaConf.update(cfg, f"budget.{name}", value)
-    nodes = OmegaConf.masked_copy(cfg, ["method", "protocol", "evaluation", "data", "budget"])
+    nodes = OmegaConf.masked_copy(cfg, ["method", "protocol", "evaluation", "data", "budget", "seed"])
     return cast(Node, OmegaConf.to_container(nodes, resolve=True))
 
 
