@@ -14,7 +14,7 @@ from torch import Tensor
 
 from novelty.data.datamodule import NoveltyData
 from novelty.methods.base import Method
-from novelty.training.callbacks import Calibrate, CollectScores, StepSeed
+from novelty.training.callbacks import Calibrate, CollectScores, StepSeed, calibrate
 from novelty.training.plan import Plan
 from novelty.training.trainer import build_method, quiet
 
@@ -39,7 +39,10 @@ def _data(planned: Plan) -> NoveltyData:
 def _fit(planned: Plan, data: NoveltyData, **trainer: Any) -> Method:
     method = build_method(planned, data)
     callbacks = [StepSeed(0), Calibrate(lambda method: None)]
-    _trainer(callbacks, method.schedule.epochs or 1, **trainer).fit(method, datamodule=data)
+    fitting = _trainer(callbacks, method.schedule.epochs or 1, **trainer)
+    fitting.fit(method.learner, datamodule=data)
+    if method.learner is not method:
+        calibrate(fitting, method.eval())
     return method.eval()
 
 
@@ -146,7 +149,7 @@ def test_two_processes_score_every_image_once(trained: Trained, tmp_path: Any) -
     one = scored()
     two = scored(devices=2, strategy="ddp_fork")
     for name, values in one.items():
-        assert len(values) == len(trained.plan.split.test) + 4
+        assert len(values) == len(trained.plan.split.test) + len(_data(trained.plan).reference)
         torch.testing.assert_close(two[name], values, rtol=1e-5, atol=1e-5)
 
 

@@ -134,12 +134,16 @@ class Root:
     paths: Paths = field(default_factory=Paths)
 
 
-def _scale(length: float, *, _root_: DictConfig) -> int:
-    return max(1, round(length * _root_.budget.scale))
+def _scale(length: float, most: float | None = None, *, _root_: DictConfig) -> int:
+    scaled = max(1, round(length * _root_.budget.scale))
+    return scaled if most is None else min(scaled, int(most))
 
 
 def register() -> None:
-    """The root schema and the resolver ``${scale:n}``, a published length times the budget; first of all."""
+    """The root schema and the resolver of lengths; first of all.
+
+    ``${scale:n}`` is n times the budget, ``${scale:n,m}`` that but at most m: a length that only a smoke run cuts.
+    """
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="schema", node=Root)
@@ -158,6 +162,11 @@ def open_overrides(overrides: Iterable[str]) -> list[str]:
 def group_of(override: str) -> str:
     """The config group (or key) that an override sets, without sigils and package: ``+a@b.c=d`` -> ``a``."""
     return override.lstrip("+~").split("=", 1)[0].split("@", 1)[0]
+
+
+def key_of(override: str) -> str:
+    """What an override sets, package included: ``method`` and ``method@method.autoencoder`` are two things."""
+    return override.lstrip("+~").split("=", 1)[0]
 
 
 class Composed(NamedTuple):

@@ -65,7 +65,7 @@ def serve(channel: Channel) -> None:
     from novelty.bench.options import compose
     from novelty.hardware import processes
     from novelty.results.environment import environment
-    from novelty.training.callbacks import Calibrate, CollectScores, StepSeed
+    from novelty.training.callbacks import Calibrate, CalibrateWrapper, CollectScores, StepSeed
     from novelty.training.plan import make_plan
     from novelty.training.progress import ProgressBar
     from novelty.training.trainer import build_method, data_of, make_trainer, prepare, quiet
@@ -91,13 +91,13 @@ def serve(channel: Channel) -> None:
     training = TrainingLoop(channel, data, hardware, about)
     callbacks = [StepSeed(config["seed"]), ProgressBar(console), Calibrate(lambda _: None), training]
     with quiet():
-        make_trainer(plan, callbacks, ENDLESS).fit(method, datamodule=data)
-    state = method.state_dict()
+        make_trainer(plan, callbacks, ENDLESS).fit(method.learner, datamodule=data)
+    state = method.learner.state_dict()
     method = build_method(plan, data)
-    method.load_state_dict(state)
+    method.learner.load_state_dict(state)
     del state, training, callbacks
     collect = CollectScores(lambda image: None)
-    scoring = [ProgressBar(console), collect, ScoringLoop(channel, data, collect)]
+    scoring = [CalibrateWrapper(), ProgressBar(console), collect, ScoringLoop(channel, data, collect)]
     with quiet():
         make_trainer(plan, scoring).test(method, datamodule=data, verbose=False)
 

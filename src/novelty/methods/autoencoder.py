@@ -11,7 +11,7 @@ from torch.optim import Adam
 
 from novelty.errors import NoveltyError
 from novelty.info import DataInfo, Schedule
-from novelty.methods.base import Method
+from novelty.methods.reconstruction import Reconstructor
 from novelty.nn.ssim import dssim_map
 from novelty.scores import Scores
 
@@ -37,7 +37,7 @@ class LeakyClamp(nn.Module):
         return inside + 0.01 * (x - inside)
 
 
-class Autoencoder(Method):
+class Autoencoder(Reconstructor):
     """Convolutional autoencoder with a narrow code; the score is the reconstruction error.
 
     After the autoencoders of Bergmann et al. (LeakyReLU 0.2, no normalisation layers, Adam), but of a depth that

@@ -145,7 +145,8 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
     runs = Path(paths["runs"]).expanduser()
     trained = choices[f"method@method.{wraps}"] if wraps else choices["method"]
     record = Record(runs, trained, choices["data"], training_key, scoring_key, evaluation_key)
-    chosen = {name: choices[name] for name in ("method", "data", "protocol", "budget")}
+    kept = ("method", "data", "protocol", "budget", *([f"method@method.{wraps}"] if wraps else []))
+    chosen = {name: choices[name] for name in kept}
     return Plan(config, chosen, images, split, normal, first_of, weights, record)
 
 

@@ -148,7 +148,7 @@ def _index(value: str | int, classes: tuple[str, ...]) -> int:
             f"protocol.normal is {value}, a truth value: put a class of that name in quotes ({listed(classes)})."
         )
     text = str(value)
-    if (name := named(text, classes)) is not None:
+    if not re.fullmatch(r"-\d+", text) and (name := named(text, classes)) is not None:  # -1 is not the class 1
         return classes.index(name)
     if re.fullmatch(r"\d+", text) and int(text) < len(classes):
         return int(text)

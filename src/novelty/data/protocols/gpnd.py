@@ -24,6 +24,7 @@ class GPNDFolds(DrawnProtocol):
     repeat: number of the fold, 0 to 4.
     share:  per cent of outliers in the test (GPND: 10, 20, 30, 40, 50).
     normal: as in `DrawnProtocol`.
+    validation: has no say, since a fold has a part for it; it is admitted because recipes of methods may set it.
 
     GPND chooses its F1 threshold on a validation part that holds outliers too. Here nothing is chosen with labels, so
     validation holds the normal images of that part alone and its outliers are left out.
@@ -32,9 +33,14 @@ class GPNDFolds(DrawnProtocol):
     parts: ClassVar[int] = 5
 
     def __init__(
-        self, *, normal: str | int | Sequence[str | int] | None = None, repeat: int = 0, share: int = 50
+        self,
+        *,
+        normal: str | int | Sequence[str | int] | None = None,
+        repeat: int = 0,
+        share: int = 50,
+        validation: float = 0.0,
     ) -> None:
-        super().__init__(normal=normal, repeat=repeat)
+        super().__init__(normal=normal, repeat=repeat, validation=validation)
         if repeat >= self.parts:
             raise NoveltyError(f"protocol.repeat is {repeat}: it numbers GPND's five folds, 0 to 4.")
         self.share = checked_share(share)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from novelty.data.protocols.base import Protocol, listed
-from novelty.data.protocols.split import Split, finished
+from novelty.data.protocols.split import Split, Stream, choose, finished, stream
 from novelty.data.source import Annotations, Images
 from novelty.errors import NoveltyError
 
@@ -143,12 +143,15 @@ class IndexFile(Protocol):
 
     file: path of an .npz as `write_split` makes it (see `read_split` for what it must hold); absolute, or below the
           current directory.
+    validation: share of the training images that is carved off where the file names none for validation.
     """
 
     one_of = False
 
-    def __init__(self, *, file: str) -> None:
-        self.path = Path(file).expanduser()
+    def __init__(self, *, file: str, validation: float = 0.0) -> None:
+        if not 0 <= validation < 1:
+            raise NoveltyError(f"protocol.validation is {validation}: it must be at least 0 and below 1.")
+        self.path, self.validation = Path(file).expanduser(), validation
 
     def classes(self, known: Annotations) -> tuple[str, ...]:
         """What the file calls normal: nothing else can be chosen."""
@@ -160,7 +163,11 @@ class IndexFile(Protocol):
         return tuple(range(len(self.classes(known))))
 
     def split(self, known: Annotations) -> Split:
-        return self._fitting(known).split
+        train, validation, test, novel = self._fitting(known).split
+        if not len(validation):
+            validation = choose(train, round(self.validation * len(train)), stream(Stream.VALIDATION))
+            train = np.setdiff1d(train, validation, assume_unique=True)
+        return Split(train, validation, test, novel)
 
     @cached_property
     def _stored(self) -> StoredSplit:

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from novelty.errors import NoveltyError
 from novelty.info import DataInfo, Schedule
-from novelty.methods.base import Method
 from novelty.methods.crbnd.images import (
     Degradation,
     Operation,
@@ -28,7 +27,8 @@ from novelty.methods.crbnd.images import (
     padded,
     to_degrade,
 )
-from novelty.methods.crbnd.networks import Classifier, Reconstructor
+from novelty.methods.crbnd.networks import Classifier, ReconstructionNetwork
+from novelty.methods.reconstruction import Reconstructor
 from novelty.nn.parts import part
 from novelty.nn.processes import average_over_processes
 from novelty.scores import Scores
@@ -36,7 +36,7 @@ from novelty.scores import Scores
 __all__ = ["CRBND"]
 
 
-class CRBND(Method):
+class CRBND(Reconstructor):
     """Scores: ``classifier``, minus the logit of C(lambda x + (1 - lambda) A(x)) [P eq. 6], so that 0 is probability
     0.5; ``reconstruction``, the Charbonnier error of A with its map, to see what the negatives add to it.
 
@@ -114,7 +114,7 @@ class CRBND(Method):
         side = info.image_size + -info.image_size % self.multiple
         self.dropout_cells = max(1, round(dropout_grid * side))
         self.degradation = Degradation(operation, _scaled_blur(blur, side), _checked_noise(noise))
-        self.reconstructor = Reconstructor(info.channels, widths)
+        self.reconstructor = ReconstructionNetwork(info.channels, widths)
         self.classifier = Classifier(info.channels, classifier_widths)
 
     # --- training -----------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ class CRBND(Method):
         connective, negative = self._pairs(padded(images, self.multiple), self.seeded_generator())
         side = images.shape[-1]
         return {
-            "reconstruction": self.reconstruct(images),
+            **super().pictures(images),
             "connective": cropped(connective, side),
             "negative": cropped(negative, side),
         }

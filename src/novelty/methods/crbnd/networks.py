@@ -1,4 +1,4 @@
-"""Reconstructor and classifier of CRBND: the paper draws them without numbers, depths and widths are our sheet's."""
+"""ReconstructionNetwork and classifier of CRBND: the paper draws them without numbers, depths and widths are our sheet's."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ResBlock(nn.Module):
         return F.relu(self.norm2(self.conv2(h)) + self.skip(x))
 
 
-class Reconstructor(nn.Module):
+class ReconstructionNetwork(nn.Module):
     """A: a U-Net without its long skips (Fig. 2a), so that nothing passes by the bottleneck.
 
     Images (B, channels, S, S) in [0, 1] -> the same; S must be a multiple of 2 to the power of ``len(widths) - 1``.

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from novelty.errors import NoveltyError
 from novelty.info import DataInfo, Schedule, WeightsFile
-from novelty.methods.base import Method
 from novelty.methods.piad.losses import Kind, ReconstructionLoss, Remembered
 from novelty.methods.piad.networks import Critic, NetworkSet, Variant, build_networks
 from novelty.methods.piad.weights import Cut, GradientWeight, Reduce
+from novelty.methods.reconstruction import Reconstructor
 from novelty.nn.adversarial import drift, gradient_penalty, scale_gradient, wasserstein_loss
 from novelty.nn.backbones import DIGITS, Backbone, load_statistics, load_trunk
 from novelty.nn.parts import part
@@ -36,7 +36,7 @@ HALF_SCALE = 128.0
 """What multiplies the critic inside the gradient penalty in float16, whose smallest numbers are near the slopes."""
 
 
-class PIAD(Method):
+class PIAD(Reconstructor):
     """Score: the reconstruction loss between an image and G(E(image)), under the loss's own name; one forward pass.
 
     iterations:       G/E steps [S: 50k MNIST and fMNIST, 100k CIFAR-10, 20k COIL-100, 200k LSUN and CelebA].
