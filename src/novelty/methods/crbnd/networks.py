@@ -1,4 +1,4 @@
-"""ReconstructionNetwork and classifier of CRBND: the paper draws them without numbers, depths and widths are our sheet's."""
+"""The two networks of CRBND: the paper draws them without numbers, depths and widths are our sheet's."""
 
 from __future__ import annotations
 
