@@ -1,4 +1,4 @@
-"""One cell of every row of every table, from the overrides to the line of a report, at smoke on fake data."""
+"""A cell of every row of every table, from the overrides to the line of a report, at smoke on fake data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ SMALL = (
 )
 """Networks are those of the table: few images, and no more steps than there must be."""
 
-ROWS = [(name, row.name) for name in names_under(experiments_dir() / "table") for row in load_table(name).rows]
+ROWS = [
+    pytest.param(name, row.name, marks=[pytest.mark.slow] if place else [], id=f"{name}-{row.name}")
+    for name in names_under(experiments_dir() / "table")
+    for place, row in enumerate(load_table(name).rows)
+]
+"""The first row of a table is run by `make test`, the others by `make slow`."""
 
 
 @pytest.mark.parametrize(("name", "row"), ROWS)

@@ -7,6 +7,7 @@ python -m novelty.run -m method=kde,ocsvm data=mnist 'protocol.normal=range(10)'
 python -m novelty.run table=piad/table2_mnist dry_run=true                         what a published table would run
 python -m novelty.run table=piad/table2_mnist method=kde                           a part of it; globs and 'all' work
 python -m novelty.run figure=piad/fig1_contrast data=cifar10                       a published figure: numbers, picture
+python -m novelty.run figure=crbnd/fig3 budget=short                               one that trains its cells first
 python -m novelty.report table=piad/table2_mnist                                   printed against measured
 python -m novelty.data list                                                        which data sets are here
 python -m novelty.run method=piad --cfg job                                        the whole configuration of a run
@@ -19,11 +20,13 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 from novelty.config import conf_dir, experiments_dir, explain, matching, names_under, open_overrides, register
 from novelty.doors import door, keep_memory
 from novelty.errors import NoveltyError
+from novelty.tables import load_figure
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -46,19 +49,43 @@ def _main() -> None:
         _help()
         return
     import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to the door, which words them
     register()
-    try:
-        for arguments in _runs(_arguments(sys.argv[1:])):
-            sys.argv[1:] = arguments
+    runs = _runs(_arguments(sys.argv[1:]))
+    failures = []
+    for arguments in runs:
+        sys.argv[1:] = arguments
+        try:
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(cell)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error) from error
-    except _Escaped as escaped:
-        raise escaped.error from escaped.error.__cause__
+        except (Exception, _Escaped) as error:
+            failure = _worded(error)
+            if len(runs) == 1:
+                raise failure from failure.__cause__ or error
+            if not isinstance(failure, NoveltyError):
+                traceback.print_exception(failure)
+            failures.append(arguments[0].removeprefix("figure="))
+            print(f"novelty: {failures[-1]}: {_first_line(failure)}", file=sys.stderr, flush=True)
+    if failures:
+        raise NoveltyError(
+            f"{len(failures)} of {len(runs)} figures failed, for the reasons above, the others are drawn: "
+            f"{', '.join(failures)}."
+        )
+
+
+def _worded(error: BaseException) -> Exception:
+    """What went wrong, in our words where Hydra found it."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    found = error.error if isinstance(error, _Escaped) else error
+    assert isinstance(found, Exception)
+    return explain(found) if isinstance(found, (HydraException, OmegaConfBaseException)) else found
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines and isinstance(error, NoveltyError) else ": ".join([type(error).__name__, *lines[:1]])
 
 
 def _help() -> None:
@@ -93,7 +120,7 @@ def _names(arguments: list[str], group: str) -> list[str]:
 
 
 def _runs(arguments: list[str]) -> list[list[str]]:
-    """Hydra's command lines: one for each figure, which has no cells to sweep over, otherwise a single one."""
+    """Hydra's command lines: one for each figure, which is a sweep where it has cells, otherwise a single one."""
     figures = _names(arguments, "figure")
     if not figures:
         return [arguments]
@@ -102,13 +129,17 @@ def _runs(arguments: list[str]) -> list[list[str]]:
             "A figure is drawn by itself: leave out -m and table=, and name several as 'figure=piad/*' or figure=all."
         )
     others = [a for a in arguments if not a.startswith("figure=")]
-    return [[f"figure={figure}", *others] for figure in figures]
+    showing = bool({"-c", "--cfg"} & set(arguments))
+    return [
+        [f"figure={figure}", *others, *(["--multirun"] if load_figure(figure) and not showing else [])]
+        for figure in figures
+    ]
 
 
 def cell(cfg: DictConfig) -> float:
     """One cell, from configuration to record; what every launcher calls. Returns the AUROC of the primary score.
 
-    Or one figure, which has no score (0).
+    Or one figure that needs no cells, which has no score (0).
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode

@@ -1,4 +1,4 @@
-"""A published table as data: which cells it has, what was printed in them, and how a cell is run."""
+"""A published table, or figure, as data: which cells it has, what was printed in them, and how a cell is run."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Row:
     """A method as a table's row.
 
     overrides: what makes it this row.  seeds: trainings per cell.  deterministic: seeds change nothing, one is enough.
+    differs: in what it is not what was printed, where that is on purpose (another protocol): then nothing is compared.
     needs: provenance that a comparable record must have, such as ``{"backbone": "VGG-19 ImageNet"}``.
     """
 
@@ -30,6 +31,7 @@ class Row:
     deterministic: bool = False
     needs: tuple[tuple[str, str], ...] = ()
     note: str = ""
+    differs: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """One training and evaluation that a table asks for."""
+    """One training and evaluation that a table asks for. ``member``: which one of those that its column averages."""
 
     row: str
     column: str
     seed: int
     fixed: tuple[str, ...]
+    member: tuple[str, ...] = ()
 
     @property
     def overrides(self) -> list[str]:
@@ -56,22 +59,28 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table of `experiments/table`, with the printed block that it stands for."""
+class Layout:
+    """Rows and columns of cells: all of a figure that is run, and what a table is beside its print."""
 
     name: str
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
     common: tuple[str, ...]
-    metric: str
-    printed: dict[str, Any]
-    note: str = ""
 
     def cells(self) -> Iterator[Cell]:
         """Every cell, row by row."""
         for row, column in product(self.rows, self.columns):
             for member, seed in product(column.members, row.seeds):
-                yield Cell(row.name, column.name, seed, (*self.common, *row.overrides, *member))
+                yield Cell(row.name, column.name, seed, (*self.common, *row.overrides, *member), member)
+
+
+@dataclass(frozen=True)
+class Table(Layout):
+    """A table of `experiments/table`, with the printed block that it stands for."""
+
+    metric: str
+    printed: dict[str, Any]
+    note: str = ""
 
 
 def load_table(name: str) -> Table:
@@ -79,43 +88,59 @@ def load_table(name: str) -> Table:
     path = experiments_dir() / "table" / f"{name}.yaml"
     try:
         spec = _read(path)
-        seeds = tuple(spec.get("seeds", [0]))
-        rows = tuple(
-            Row(
-                name=key,
-                overrides=tuple(row["overrides"]),
-                seeds=tuple(row.get("seeds", seeds)),
-                score=row.get("score"),
-                deterministic=row.get("deterministic", False),
-                needs=tuple(row.get("needs", {}).items()),
-                note=row.get("note", ""),
-            )
-            for key, row in spec["rows"].items()
-        )
+        layout = _layout(name, spec)
         return Table(
-            name=name,
-            rows=rows,
-            columns=tuple(_columns(spec["columns"])),
-            common=tuple(spec.get("common", [])),
-            metric=spec["metric"],
-            printed=published(spec["published"]),
-            note=spec.get("note", ""),
+            **vars(layout), metric=spec["metric"], printed=published(spec["published"]), note=spec.get("note", "")
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise NoveltyError(f"The table file {path} lacks or misplaces {error}.") from error
 
 
+def load_figure(name: str) -> Layout | None:
+    """The cells of the figure ``name`` ("crbnd/fig3"), below ``cells`` in its file; None where it needs no training."""
+    path = experiments_dir() / "figure" / f"{name}.yaml"
+    try:
+        spec = _read(path)
+        return _layout(name, spec["cells"]) if "cells" in spec else None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise NoveltyError(f"The figure file {path} lacks or misplaces {error}.") from error
+
+
+def _layout(name: str, spec: dict[str, Any]) -> Layout:
+    seeds = tuple(spec.get("seeds", [0]))
+    rows = tuple(
+        Row(
+            name=key,
+            overrides=tuple(row["overrides"]),
+            seeds=tuple(row.get("seeds", seeds)),
+            score=row.get("score"),
+            deterministic=row.get("deterministic", False),
+            needs=tuple(row.get("needs", {}).items()),
+            note=row.get("note", ""),
+            differs=row.get("differs", ""),
+        )
+        for key, row in spec["rows"].items()
+    )
+    return Layout(name, rows, tuple(_columns(spec["columns"])), tuple(spec.get("common", [])))
+
+
 def _columns(spec: dict[str, Any]) -> Iterator[Column]:
-    """``{each: {key: values}}`` is one column a value; otherwise name -> {overrides, average: {key: values}}."""
+    """``{each: {key: values}}`` is one column a value, and ``average: {key: values}`` beside it the members of each;
+
+    otherwise name -> {overrides, average: {key: values}}.
+    """
     if "each" in spec:
         ((key, values),) = spec["each"].items()
         for value in values:
-            yield Column(str(value), ((f"{key}={value}",),))
+            yield Column(str(value), _members((f"{key}={value}",), spec))
         return
     for name, column in spec.items():
-        fixed = tuple(column.get("overrides", []))
-        averaged = [[f"{key}={value}" for value in values] for key, values in column.get("average", {}).items()]
-        yield Column(str(name), tuple((*fixed, *member) for member in product(*averaged)))
+        yield Column(str(name), _members(tuple(column.get("overrides", [])), column))
+
+
+def _members(fixed: tuple[str, ...], spec: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
+    averaged = [[f"{key}={value}" for value in values] for key, values in spec.get("average", {}).items()]
+    return tuple((*fixed, *member) for member in product(*averaged))
 
 
 def published(identifier: str) -> dict[str, Any]:

@@ -9,14 +9,28 @@ import sys
 from pathlib import Path
 
 import pytest
+from data.fakes.every import WRITERS
+from data.fakes.mvtec_ad import write_mvtec_ad
+from figures.drawing import drawn as results
+from figures.drawing import run
 from test_command_line import inside, novelty
 
 from novelty.check import bind, check
 from novelty.config import compose_cell, experiments_dir, names_under, open_overrides
 from novelty.figures.base import Figure
+from novelty.figures.cells import CellFigure
 from novelty.figures.session import draw_composed
+from novelty.tables import load_figure
 
 FIGURES = names_under(experiments_dir() / "figure")
+PLAIN = [name for name in FIGURES if load_figure(name) is None]
+TRAINED = [name for name in FIGURES if name not in PLAIN]
+SMALL = (
+    *("budget=smoke", "budget.scale=0.00001", "budget.max_train=8", "budget.max_test=8"),
+    *("hardware=cpu", "logger=none"),
+)
+"""Few images, and no more steps than there must be."""
+
 TINY = ("data=digits", "hardware=cpu", "figure.images=3", "figure.weights=random", "data.image_size=16")
 
 
@@ -29,13 +43,14 @@ def drawn(*overrides: str) -> Path:
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_composes_and_checks(name: str) -> None:
     config = check(compose_cell([f"figure={name}"]).cfg)
-    assert bind(config["figure"], "figure", Figure)["_target_"].startswith("novelty.figures.")
+    node = {key: value for key, value in config["figure"].items() if key != "cells"}
+    assert bind(node, "figure", Figure if name in PLAIN else CellFigure)["_target_"].startswith("novelty.figures.")
     head = (experiments_dir() / "figure" / f"{name}.yaml").read_text(encoding="utf-8")
     assert head.startswith("# @package figure\n")
     assert f"# python -m novelty.run figure={name} " in head
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", PLAIN)
 def test_every_figure_is_measured_drawn_and_written(name: str, runs: Path) -> None:
     folder = drawn(f"figure={name}", *TINY)
     assert folder.parent == runs / "figures" / name
@@ -58,8 +73,35 @@ def test_every_figure_is_measured_drawn_and_written(name: str, runs: Path) -> No
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "about.json"} == before
 
 
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_figure_is_trained_for_and_drawn(
+    name: str, tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOVELTY_DATA", str(tmp_path))
+    layout = load_figure(name)
+    assert layout is not None
+    last = [cell for cell in layout.cells() if cell.column == layout.columns[-1].name]
+    cells = [next(cell for cell in last if cell.row == row.name) for row in layout.rows]
+    typed = [f"seed={cells[0].seed}", *cells[0].member]
+    for cell in cells:
+        cfg, choices = compose_cell(open_overrides(cell.overrides))
+        if choices["data"] == "mvtec_ad":
+            write_mvtec_ad(tmp_path / "mvtec_ad", cfg.data.source.category)
+        else:
+            WRITERS[choices["data"]](tmp_path)
+        typed += ["method.weights=random"] * bool(cfg.method.get("weights"))
+        typed += ["method.width=8"] * ("width" in cfg.method)
+    run(f"figure={name}", *typed, *SMALL)
+    folder, about, lines = results(runs, name)
+    assert len(about["cells"]) == len(cells)
+    assert all(cell["record"] for cell in about["cells"])
+    assert lines
+    assert (folder / "figure.png").is_file()
+    assert "budget smoke" in about["basis"]
+
+
 def test_the_folder_follows_options_and_images_and_not_the_hardware(runs: Path) -> None:
-    typed = [f"figure={FIGURES[0]}", *TINY, "dry_run=true"]
+    typed = [f"figure={PLAIN[0]}", *TINY, "dry_run=true"]
     folder = drawn(*typed)
     assert drawn(*typed, "hardware.score_batch=1", "seed=3") == folder
     for other in ("figure.images=4", "protocol.normal=1", "data.image_size=24"):
@@ -70,7 +112,7 @@ def test_the_folder_follows_options_and_images_and_not_the_hardware(runs: Path) 
 def test_a_weights_file_counts_by_content(tmp_path: Path, runs: Path) -> None:
     for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
         (tmp_path / name).write_bytes(content)
-    folders = [drawn(f"figure={FIGURES[0]}", "dry_run=true", f"figure.weights={tmp_path / name}") for name in "abc"]
+    folders = [drawn(f"figure={PLAIN[0]}", "dry_run=true", f"figure.weights={tmp_path / name}") for name in "abc"]
     assert folders[0] == folders[1] != folders[2]
 
 

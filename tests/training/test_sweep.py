@@ -53,8 +53,9 @@ def test_what_a_table_does_not_set_is_added_to_every_cell() -> None:
     assert all("budget=smoke" in cell for cell in _cells("budget=smoke"))
 
 
-def test_cells_of_tables_keep_no_weights_unless_asked() -> None:
-    assert all("keep=none" in cell for cell in _cells())
+def test_cells_of_tables_keep_no_weights_and_draw_nothing_unless_asked() -> None:
+    assert all("keep=none" in cell and "pictures=false" in cell for cell in _cells())
+    assert all("pictures=true" in cell and "pictures=false" not in cell for cell in _cells("pictures=true"))
     assert all("keep=weights" in cell and "keep=none" not in cell for cell in _cells("keep=weights"))
 
 

@@ -24,7 +24,8 @@ ConfigStore.instance().store(group="hydra/sweeper", name="novelty", node=Novelty
 
 
 class NoveltySweeper(BasicSweeper):
-    """Expands `table=...` and Hydra's own sweeps, plans every cell before any is submitted, and runs what is missing.
+    """Expands `table=...`, `figure=...` and Hydra's own sweeps, plans every cell before any is submitted, and runs what
+    is missing; then draws the figure, if it is for one.
 
     Order: cut cells first, then failed and missing ones, last those that another process is working on.
     Exits with an error that lists the failures once everything else has run.
@@ -34,19 +35,25 @@ class NoveltySweeper(BasicSweeper):
         super().__init__(max_batch_size)
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
-        from novelty.training.sweep import expand, plan_all, report_plans, submitted, tidy_shared
+        from novelty.training.figure import figure_session
+        from novelty.training.sweep import KEEP_NONE, expand, plan_all, report_plans, submitted, tidy_shared
 
         assert self.config is not None
         assert self.hydra_context is not None
         assert self.launcher is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         combinations = self.split_arguments(parser.parse_overrides(arguments), None)[0]
-        cells = expand(combinations, self.config.budget.seeds)
         known = ("hydra", "main", "novelty", "schema")
         sources = self.config.hydra.runtime.config_sources
-        planned = plan_all(cells, tuple(f"{s.schema}://{s.path}" for s in sources if s.provider not in known))
+        search_path = tuple(f"{s.schema}://{s.path}" for s in sources if s.provider not in known)
+        figure = figure_session(self.config, combinations, search_path)
+        planned = plan_all(
+            expand(combinations, self.config.budget.seeds, figure.keep if figure else KEEP_NONE), search_path
+        )
         report_plans(planned, detailed=self.config.dry_run)
         if self.config.dry_run:
+            if figure:
+                figure.announce(planned)
             return []
         waiting = [cell for cell in planned if cell.state not in ("done", "impossible")]
         returns: list[JobReturn] = []
@@ -61,6 +68,13 @@ class NoveltySweeper(BasicSweeper):
             for cell, result in zip(waiting, returns, strict=True)
             if result.status != JobStatus.COMPLETED
         ]
+        if figure and any(cell.record and cell.record.state() == "done" for cell in planned):
+            try:
+                figure.draw(planned)
+            except NoveltyError as error:
+                if not failures:
+                    raise
+                failures.append(f"the drawing ({error})")
         if failures:
             raise NoveltyError(
                 f"{len(failures)} of {len(planned)} cells failed, the others are done; "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,10 +30,12 @@ class Numbers(NamedTuple):
     """What a figure shows, as data.
 
     tables: CSV files by name; the first is called "numbers".  provenance: what measured them (backbone, statistics).
+    pictures: (n, C, S, S) in [0, 1] each, and maps (n, 1, S, S), where a figure is a sheet of them.
     """
 
     tables: dict[str, Columns]
     provenance: dict[str, str]
+    pictures: Mapping[tuple[str, ...], Tensor] = MappingProxyType({})
 
 
 @dataclass(frozen=True)

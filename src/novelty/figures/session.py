@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shlex
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,13 @@ from novelty.config import experiments_dir, names_under
 from novelty.data import cache
 from novelty.errors import NoveltyError
 from novelty.figures import style
-from novelty.figures.base import Columns, Figure, Material, Numbers
+from novelty.figures.base import Figure, Material, Numbers
+from novelty.figures.writing import write_figure
 from novelty.hardware import on_cpu, settle_hardware
 from novelty.info import WeightsFile
 from novelty.nn.backbones import DIGITS
 from novelty.results.environment import environment
 from novelty.results.keys import array_digest, content_of, key
-from novelty.results.records import write, write_json
-
-SCHEMA = 1
-"""Version of the layout of about.json."""
 
 VERSION = 1
 """Bumped by hand when a figure's numbers change for another reason than its options and data."""
@@ -58,13 +54,10 @@ def draw_composed(cfg: DictConfig, choices: dict[str, str], overrides: list[str]
     with style.styled():
         drawing = figure.draw(numbers, material)
     finding = figure.finding(numbers)
-    for table, columns in numbers.tables.items():
-        write(folder / f"{table}.csv", lambda path, content=columns: _write_csv(path, content))  # type: ignore[misc]
-    style.save(drawing, folder)
     command = "python -m novelty.run " + shlex.join(override.removeprefix("++") for override in overrides)
     chosen = {group: choices[group] for group in ("figure", "data", "protocol", "hardware")}
     about = {"finding": finding, "choices": chosen, "normal": list(normal), "command": command}
-    write_json(folder / "about.json", {"schema": SCHEMA, **about, **_about(config, material, numbers)})
+    write_figure(folder, numbers, drawing, about | _about(config, material, numbers))
     console.print(f"[bold]{title}[/]: {finding}; data copy: {material.images.copy}.", soft_wrap=True)
     console.print(f"Figure: {folder / 'figure.png'}", soft_wrap=True)
     return folder
@@ -112,12 +105,3 @@ def _about(config: Node, material: Material, numbers: Numbers) -> dict[str, Any]
         "config": {name: config[name] for name in ("figure", "data", "protocol", "hardware")},
         "environment": environment(config["hardware"]["accelerator"]),
     }
-
-
-def _write_csv(path: Path, columns: Columns) -> None:
-    """A heading and one line a row; seven digits, which is what float32 has."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for row in zip(*(column.tolist() for column in columns.values()), strict=True):
-            writer.writerow([f"{value:.7g}" if isinstance(value, float) else value for value in row])

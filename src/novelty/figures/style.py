@@ -111,6 +111,40 @@ def remark(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
     axes.text(x, y, text, **{"transform": axes.transAxes, "color": MUTED, "fontsize": 7, **options})
 
 
+def footnote(drawing: Drawing, text: str) -> None:
+    """What the whole drawing rests on, in one quiet line at its foot."""
+    drawing.supxlabel(text, x=0.01, ha="left", fontsize=6.5, color=MUTED)
+
+
+def panels(drawing: Drawing, titles: Sequence[str], across: int, one_scale: bool = False) -> list[Axes]:
+    """Axes side by side, ``across`` in a line, each with its title; places that are left over stay empty.
+
+    one_scale: of the y axis, for all of them.
+    """
+    lines = -(-len(titles) // across)
+    grid = drawing.subplots(lines, min(across, len(titles)), squeeze=False, sharey=one_scale).flatten().tolist()
+    for axes in grid[len(titles) :]:
+        axes.remove()
+    for axes, title in zip(grid, titles, strict=False):
+        axes.set_title(title)
+    return grid[: len(titles)]
+
+
+def key(axes: Axes, entries: Sequence[tuple[str, str]]) -> None:
+    """Names in their colours in one line above a plot, right of its title, for what has no line to stand at."""
+    from matplotlib.artist import Artist
+    from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
+
+    words: list[Artist] = [TextArea(name, textprops={"color": colour, "fontsize": 7}) for name, colour in entries]
+    packed = HPacker(children=words, pad=0, sep=10)
+    axes.add_artist(
+        AnchoredOffsetbox(
+            "lower right", child=packed, frameon=False, pad=0, borderpad=0.2,
+            bbox_to_anchor=(1, 1), bbox_transform=axes.transAxes,
+        )
+    )  # fmt: skip
+
+
 def write_below(axes: Axes, text: str, line: int, colour: str, outside: bool = False) -> None:
     """The ``line``-th line (from 0) under a picture: centred, or left of it as the name of what stands in the line."""
     x, to_left, align = (0.0, -4, "right") if outside else (0.5, 0, "center")

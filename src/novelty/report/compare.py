@@ -44,13 +44,16 @@ class Line:
     """Why it is not comparable with print; empty where it is."""
 
 
-def measure(table: Table, row: Row, column: str, filled: Sequence[tuple[Cell, Record]]) -> Measured:
-    """Aggregate the records of one cell of the table."""
+def measure(table: Table, row: Row, column: str, filled: Sequence[tuple[Cell, Record]]) -> Measured | None:
+    """Aggregate the records of one cell of the table; None where none of them has the metric (FID without weights)."""
     members = next(c.members for c in table.columns if c.name == column)
     by_seed: dict[int, list[float]] = {}
     for cell, record in filled:
-        scores = record["metrics"][row.score or record["primary"]]
-        by_seed.setdefault(cell.seed, []).append(float(scores[table.metric]))
+        known = {**record.get("measured", {}), **record["metrics"].get(row.score or record["primary"], {})}
+        if table.metric in known:
+            by_seed.setdefault(cell.seed, []).append(float(known[table.metric]))
+    if not by_seed:
+        return None
     whole = {seed: values for seed, values in by_seed.items() if len(values) == len(members)}
     means = np.array([np.mean(values) for values in (whole or by_seed).values()])
     count = len(means)
@@ -66,7 +69,7 @@ def measure(table: Table, row: Row, column: str, filled: Sequence[tuple[Cell, Re
 
 def reason_against(row: Row, conditions: Conditions) -> str:
     """Why records under ``conditions`` must not be held against print; empty where they may."""
-    reasons = []
+    reasons = [row.differs] if row.differs else []
     if conditions.scale != 1 or conditions.max_train or conditions.max_test:
         reasons.append(f"budget {conditions.budget}")
     if conditions.copy != "original":
@@ -109,7 +112,8 @@ def lines(table: Table, filled: Filled) -> list[Line]:
                     known.append(conditions.digest)
                 key = (replace(conditions, digest=""), known.index(conditions.digest))
                 _, measured = by_conditions.setdefault(key, (conditions, {}))
-                measured[column.name] = measure(table, row, column.name, cells)
+                if (found_here := measure(table, row, column.name, cells)) is not None:
+                    measured[column.name] = found_here
         for conditions, measured in by_conditions.values():
             found.append(Line(row, conditions, measured, reason_against(row, conditions)))
     return found

@@ -6,10 +6,12 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from novelty.errors import RUNS, NoveltyError
 
 
 def is_locked(folder: Path) -> bool:
@@ -22,6 +24,8 @@ def is_locked(folder: Path) -> bool:
             return False
     except Timeout:
         return True
+    except (OSError, NotImplementedError):  # records that we may only read: whoever writes there will see
+        return False
 
 
 @contextmanager
@@ -30,22 +34,30 @@ def locked(folder: Path, waiting: str | None = None) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock, owner = FileLock(folder / "lock"), folder / "owner.json"
     try:
+        _acquire(lock, owner, waiting)
+    except NotImplementedError:
+        raise NoveltyError(f"The disk under {folder} knows no locks: set {RUNS} to a folder on a local disk.") from None
+    try:
+        owner.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
+        yield
+    finally:
+        with suppress(OSError):  # a folder that vanished meanwhile must not hide what else went wrong
+            owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _acquire(lock: FileLock, owner: Path, waiting: str | None) -> None:
+    try:
         lock.acquire(timeout=0)
     except Timeout:
         if waiting:
             print(f"{waiting} ({_who(owner)}); waiting for it, Ctrl-C leaves it alone.", flush=True)
         lock.acquire()
-    try:
-        owner.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
-        yield
-    finally:
-        owner.unlink(missing_ok=True)
-        lock.release()
 
 
 def _who(owner: Path) -> str:
     try:
         known = json.loads(owner.read_text(encoding="utf-8"))
         return f"process {known['pid']} on {known['host']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process"

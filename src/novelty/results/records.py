@@ -6,12 +6,17 @@ import json
 import os
 import shutil
 import uuid
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+
+from novelty.errors import NoveltyError, first_line
+from novelty.results.form import checked
 
 SCHEMA = 1
 """Version of the layout of result.json."""
@@ -28,6 +33,10 @@ def write(path: Path, fill: Callable[[Path], object]) -> None:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno is not None:  # not the temporary file; a write that fails names none at all
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -111,9 +120,9 @@ class Record:
         for path in sorted(self.folder.glob("*/result.json")):
             scores = path.with_name("scores.npz")
             try:
-                if scores.is_file() and json.loads(path.read_text(encoding="utf-8"))["keys"]["scoring"] == self.scoring:
+                if read_result(path)["keys"]["scoring"] == self.scoring and read_arrays(scores):
                     return scores
-            except (OSError, ValueError, KeyError, TypeError):  # a damaged record is no source
+            except (OSError, NoveltyError):  # a damaged record is no source
                 continue
         return None
 
@@ -145,6 +154,29 @@ class Record:
             shutil.rmtree(self.folder / "logs", ignore_errors=True)
 
 
+def read_result(path: Path) -> dict[str, Any]:
+    """The record in a result.json; NoveltyError where it is damaged."""
+    try:
+        return checked(json.loads(path.read_text(encoding="utf-8")), SCHEMA)
+    except (ValueError, RecursionError) as error:
+        raise NoveltyError(
+            f"The record {path} is damaged ({error}): remove it, and the same command makes it anew from what else is "
+            "there."
+        ) from error
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz, read whole; NoveltyError where it is damaged. Nothing in it is run."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return dict(stored)
+    except (ValueError, KeyError, EOFError, RuntimeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise NoveltyError(
+            f"{path} is damaged ({type(error).__name__}: {first_line(error)}): remove it with the result.json beside "
+            "it, and the same command makes both anew."
+        ) from error
+
+
 def read_all(runs: Path) -> Iterator[dict[str, Any]]:
     """Every record below ``runs`` with its path under ``"path"``.
 
@@ -152,10 +184,8 @@ def read_all(runs: Path) -> Iterator[dict[str, Any]]:
     """
     for path in sorted([*runs.glob("*/*/*/*/result.json"), *runs.glob("*/*/*/failed.json")]):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-                raise ValueError(f"not of layout {SCHEMA}")
-        except (OSError, ValueError) as error:
+            record = checked(json.loads(path.read_text(encoding="utf-8")), SCHEMA)
+        except (OSError, ValueError, RecursionError) as error:
             yield {"path": str(path), "error": str(error)}
         else:
             yield {**record, "path": str(path)}

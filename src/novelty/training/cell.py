@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
+from contextlib import suppress
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -16,8 +16,9 @@ from novelty.errors import NoveltyError
 from novelty.hardware import processes
 from novelty.results.environment import now
 from novelty.results.locks import locked
-from novelty.results.records import SCHEMA, write_json
+from novelty.results.records import SCHEMA, read_result, write_json
 from novelty.training.fitting import train
+from novelty.training.guards import refusals
 from novelty.training.loggers import finish, log_result, make_loggers
 from novelty.training.plan import Plan, make_plan
 from novelty.training.processes import first_process, run_shared
@@ -32,20 +33,31 @@ def run_cell(plan: Plan, command: str, console: Console, label: str = "") -> dic
     the progress bar, to tell a sweep's cells apart.
     """
     record = plan.record
-    if record.state() != "done":
-        with locked(record.folder, f"{plan.title} is being worked on by another run"):
-            record.sweep()
-            if not record.result.is_file():  # the run that we waited for may have done it
-                try:
-                    _work(plan, command, console, label)
-                except Exception as error:
-                    failure = {"failure": str(error), "kind": type(error).__name__, "command": command}
-                    write_json(record.failure, {"schema": SCHEMA, **plan.identity, **failure, "time": now()})
-                    if not isinstance(error, NoveltyError):
-                        (record.folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
-                    raise
-                record.tidy(plan.config["keep"])
-    return dict(json.loads(record.result.read_text(encoding="utf-8")))
+    with refusals(plan):
+        if record.state() != "done":
+            with locked(record.folder, f"{plan.title} is being worked on by another run"):
+                record.sweep()
+                if not record.result.is_file():  # the run that we waited for may have done it
+                    try:
+                        with refusals(plan):
+                            _work(plan, command, console, label)
+                    except Exception as error:
+                        _note_failure(plan, command, error)
+                        raise
+                    record.tidy(plan.config["keep"])
+        return read_result(record.result)
+
+
+def _note_failure(plan: Plan, command: str, error: Exception) -> None:
+    """Why this try failed, for reports; on a full disk the error alone has to do."""
+    record = plan.record
+    if record.result.is_file():  # its pictures failed, not the cell
+        return
+    failure = {"failure": str(error), "kind": type(error).__name__, "command": command}
+    with suppress(OSError):
+        write_json(record.failure, {"schema": SCHEMA, **plan.identity, **failure, "time": now()})
+        if not isinstance(error, NoveltyError):
+            (record.folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
 
 
 def _work(plan: Plan, command: str, console: Console, label: str) -> None:
@@ -66,7 +78,9 @@ def _work(plan: Plan, command: str, console: Console, label: str) -> None:
 def _share(config: Node, choices: dict[str, str], command: str, label: str, quiet: bool) -> None:
     """The work of one of several processes, which looks at configuration and images anew."""
     console = Console(highlight=False, quiet=quiet or not first_process())
-    _train_and_score(make_plan(OmegaConf.create(config), choices), command, console, label)
+    plan = make_plan(OmegaConf.create(config), choices)
+    with refusals(plan):  # only a NoveltyError comes through to the parent as it is
+        _train_and_score(plan, command, console, label)
 
 
 def _train_and_score(plan: Plan, command: str, console: Console, label: str) -> None:

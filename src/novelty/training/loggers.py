@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 from lightning.pytorch.loggers import Logger
 
-from novelty.check import Node
+from novelty.check import WANDB_MODES, Node
+from novelty.config import close_to
+from novelty.errors import NoveltyError, first_line
 from novelty.training.plan import Plan
 
 CONNECT_SECONDS = 2.0
@@ -62,7 +64,10 @@ def finish(loggers: list[Logger]) -> None:
     for logger in loggers:
         logger.finalize("success")
         if isinstance(logger, WandbLogger):
-            logger.experiment.finish()
+            try:
+                logger.experiment.finish()
+            except Exception as error:  # of any kind: the record does not hang on it
+                print(f"W&B did not close its run ({first_line(error)}): what it has lies in its offline files.")
 
 
 def _wandb(plan: Plan, folder: Path, wanted: Node) -> Logger:
@@ -90,8 +95,10 @@ def _wandb(plan: Plan, folder: Path, wanted: Node) -> Logger:
         _ = logger.experiment
     except Exception as error:  # wandb raises many kinds; any of them means that the server is not to be had
         print(
-            f"W&B could not be reached ({type(error).__name__}): logging offline, to be synced later with wandb sync."
+            f"W&B refused the run or could not be reached ({first_line(error)}): logging offline, to be synced later "
+            "with wandb sync; look at WANDB_API_KEY (or wandb login) and WANDB_BASE_URL, or set logger.mode=offline."
         )
+        wandb.teardown()  # its service still holds the run by this name
         logger = WandbLogger(offline=True, **(arguments | {"resume": None}))
     return logger
 
@@ -99,6 +106,12 @@ def _wandb(plan: Plan, folder: Path, wanted: Node) -> Logger:
 def wandb_mode(mode: str) -> str:
     """``auto`` becomes online or offline within about two seconds; WANDB_MODE has the word where it is set."""
     mode = os.environ.get("WANDB_MODE", mode)
+    mode = {"dryrun": "offline", "run": "online"}.get(mode, mode)  # as Lightning sets it for the rest of a process
+    if mode not in WANDB_MODES:
+        raise NoveltyError(
+            f"WANDB_MODE={mode} is no choice{close_to(mode, WANDB_MODES)} Unset it, or take one of "
+            f"{', '.join(WANDB_MODES)}."
+        )
     if mode != "auto":
         return mode
     server = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 
 from novelty.check import build
@@ -19,9 +18,10 @@ from novelty.errors import NoveltyError
 from novelty.evaluation.evaluation import Evaluation
 from novelty.methods.base import Method
 from novelty.results.environment import now
-from novelty.results.records import SCHEMA, write, write_arrays, write_json
+from novelty.results.records import SCHEMA, read_arrays, read_result, write, write_arrays, write_json
 from novelty.scores import Disturbance
 from novelty.training.callbacks import CalibrateWrapper, CollectScores, Measure
+from novelty.training.guards import load_weights
 from novelty.training.maps import read_maps, remove_maps
 from novelty.training.plan import Plan
 from novelty.training.processes import first_process
@@ -36,9 +36,8 @@ def score(plan: Plan, data: NoveltyData, console: Console, label: str) -> dict[s
     images; process 0 writes it, maps beside it where they are wanted. Scores of disturbed test images have names such
     as ``mse@fgsm-0.1``. Returns the part of the record that does not depend on metrics.
     """
-    content = torch.load(plan.record.weights, map_location="cpu", weights_only=True)
     method = build_method(plan, data)
-    method.learner.load_state_dict(content["state_dict"])
+    content = load_weights(method, plan.record.weights, plan.record.training)
     arrays = {"index": plan.split.test, "novel": plan.split.novel}
     measured: dict[str, float] = {}
     count = len(plan.split.test)
@@ -62,8 +61,7 @@ def score(plan: Plan, data: NoveltyData, console: Console, label: str) -> dict[s
                 plan, method, disturbance, path, ProgressBar(console, f"{label}: {name}" if label else name)
             )
         if first_process():
-            with np.load(path) as stored:
-                arrays |= {f"score/{score}": values for score, values in stored.items()}
+            arrays |= {f"score/{score}": values for score, values in read_arrays(path).items()}
     if first_process():
         write_arrays(plan.record.scores, **arrays)
         shutil.rmtree(plan.record.passes, ignore_errors=True)
@@ -112,7 +110,7 @@ def reuse(plan: Plan, scores: Path) -> dict[str, Any]:
             shutil.copytree(left, here, dirs_exist_ok=True)
         elif left.is_file():
             write(here, lambda path, left=left: shutil.copyfile(left, path))  # type: ignore[misc]
-    record = json.loads(scores.with_name("result.json").read_text(encoding="utf-8"))
+    record = read_result(scores.with_name("result.json"))
     return {
         name: record[name] for name in ("primary", "provenance", "measured", "timings", "environment") if name in record
     }
@@ -131,15 +129,16 @@ def evaluate(plan: Plan, command: str, about: dict[str, Any]) -> dict[str, dict[
     evaluation: Evaluation = build(plan.config["evaluation"])
     record = plan.record
     write(record.scores.with_name("split.npz"), lambda path: write_split(path, plan.split, plan.images, plan.normal))
-    with np.load(record.scores) as stored:
-        arrays = dict(stored)
+    arrays = read_arrays(record.scores)
     maps = read_maps(record.maps) if evaluation.pixel is not None else {}
     masks = _test_masks(plan) if maps else None
     curve = json.loads(record.curve.read_text(encoding="utf-8")) if evaluation.stability is not None else None
     metrics = {}
     for name in (key.split("/", 1)[1] for key in arrays if key.startswith("score/")):
-        normal = arrays[f"normal/{name.split('@')[0]}"]  # thresholds are set by undisturbed images
-        metrics[name] = evaluation(arrays[f"score/{name}"], arrays["novel"], normal)
+        undisturbed = name.split("@")[0]
+        normal = arrays[f"normal/{undisturbed}"]  # thresholds are set by undisturbed images
+        primary = undisturbed == about["primary"]
+        metrics[name] = evaluation(arrays[f"score/{name}"], arrays["novel"], normal, primary)
         if evaluation.pixel is not None and masks is not None and name in maps:
             metrics[name] |= evaluation.pixel(maps[name], masks)
     if evaluation.stability is not None and curve is not None:

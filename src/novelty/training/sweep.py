@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from rich.console import Console
 from rich.table import Table as Grid
 
-from novelty.config import compose_cell, group_of, open_overrides
+from novelty.config import compose_cell, key_of, open_overrides
 from novelty.errors import NoveltyError
 from novelty.results.records import Record
-from novelty.tables import load_table
+from novelty.tables import Cell, Layout, load_figure, load_table
 from novelty.training.plan import make_plan
 
 KEEP_NONE = "keep=none"
+NO_PICTURES = "pictures=false"
 ORDER = ("cut", "failed", "missing", "running", "done", "impossible")
 
 
@@ -30,43 +31,62 @@ class PlannedCell:
     record: Record | None = None
 
 
-def expand(combinations: Sequence[Sequence[str]], seeds: int | None) -> list[list[str]]:
-    """Override lists of single cells, without repetitions. ``seeds``: at most so many per cell of a table (budget)."""
+def expand(combinations: Sequence[Sequence[str]], seeds: int | None, keep: str = KEEP_NONE) -> list[list[str]]:
+    """Override lists of single cells, without repetitions.
+
+    seeds: at most so many per cell of a table or figure (budget).  keep: what these keep, where nothing is said.
+    """
     cells: dict[tuple[str, ...], None] = {}
     for combination in combinations:
-        name = next((o.split("=", 1)[1] for o in combination if o.startswith("table=")), "null")
-        own = [o for o in combination if group_of(o) not in ("table", "figure", "dry_run")]
-        if name in ("null", ""):
-            cells[tuple(own)] = None
+        layout = layout_of(combination)
+        if layout is None:
+            cells[tuple(_own(combination))] = None
         else:
-            cells |= dict.fromkeys(_table_cells(name, own, seeds))
+            cells |= dict.fromkeys(overrides for _, overrides in asked(layout, combination, seeds, keep))
     return [list(cell) for cell in cells]
 
 
-def _table_cells(name: str, typed: list[str], seeds: int | None) -> list[tuple[str, ...]]:
-    """The cells that ``typed`` leaves of a table: a key that the table sets narrows it, any other is added to each."""
-    table = load_table(name)
-    cells = [replace(cell, fixed=tuple(open_overrides(cell.fixed))) for cell in table.cells()]
-    first_seeds = {row.name: row.seeds[:seeds] for row in table.rows}
-    set_by_table = {group_of(o) for cell in cells for o in cell.overrides}
-    narrowing = [o for o in typed if group_of(o) in set_by_table]
-    added = [o for o in typed if group_of(o) not in set_by_table]
-    if not any(group_of(o) == "seed" for o in narrowing):
+def layout_of(typed: Sequence[str]) -> Layout | None:
+    """The table, or the cells of the figure, that is named among what was typed."""
+    named = dict(override.split("=", 1) for override in typed if override.startswith(("table=", "figure=")))
+    if (table := named.get("table", "null")) not in ("null", ""):
+        return load_table(table)
+    if (figure := named.get("figure", "null")) not in ("null", ""):
+        return load_figure(figure)
+    return None
+
+
+def _own(typed: Sequence[str]) -> list[str]:
+    """What is said of each cell: all but the choice of table or figure, and how a figure is drawn."""
+    return [o for o in typed if key_of(o).split(".")[0] not in ("table", "figure", "dry_run")]
+
+
+def asked(
+    layout: Layout, typed: Sequence[str], seeds: int | None, keep: str = KEEP_NONE
+) -> list[tuple[Cell, tuple[str, ...]]]:
+    """The cells that ``typed`` leaves of a table or figure, each with all of its overrides.
+
+    A key that the table sets narrows it, any other is added to each cell.
+    """
+    cells = [replace(cell, fixed=tuple(open_overrides(cell.fixed))) for cell in layout.cells()]
+    first_seeds = {row.name: row.seeds[:seeds] for row in layout.rows}
+    set_by_table = {key_of(o) for cell in cells for o in cell.overrides}
+    narrowing = [o for o in _own(typed) if key_of(o) in set_by_table]
+    added = [o for o in _own(typed) if key_of(o) not in set_by_table]
+    if not any(key_of(o) == "seed" for o in narrowing):
         cells = [cell for cell in cells if cell.seed in first_seeds[cell.row]]
     for override in narrowing:
         kept = [cell for cell in cells if any(_same(override, o) for o in cell.overrides)]
         if not kept:
-            values = dict.fromkeys(
-                _value(o) for cell in cells for o in cell.overrides if group_of(o) == group_of(override)
-            )
+            values = dict.fromkeys(_value(o) for cell in cells for o in cell.overrides if key_of(o) == key_of(override))
             raise NoveltyError(
-                f"No cell of {name} has {override.lstrip('+')}; "
-                f"there {group_of(override)} is one of {', '.join(values)}."
+                f"No cell of {layout.name} has {override.lstrip('+')}; "
+                f"there {key_of(override)} is one of {', '.join(values)}."
             )
         cells = kept
-    if not any(group_of(o) == "keep" for o in added):
-        added = [KEEP_NONE, *added]
-    return [(*cell.overrides, *added) for cell in cells]
+    silent = [default for default in (keep, NO_PICTURES) if key_of(default) not in map(key_of, added)]
+    added = [*silent, *added]
+    return [(cell, (*cell.overrides, *added)) for cell in cells]
 
 
 def _value(override: str) -> str:
@@ -74,7 +94,7 @@ def _value(override: str) -> str:
 
 
 def _same(one: str, other: str) -> bool:
-    return group_of(one) == group_of(other) and _value(one) == _value(other)
+    return key_of(one) == key_of(other) and _value(one) == _value(other)
 
 
 def plan_all(cells: Sequence[list[str]], search_path: tuple[str, ...] = ()) -> list[PlannedCell]:

@@ -62,7 +62,9 @@ class Archive:
         self._close()
 
     def read(self, name: str) -> Member:
-        """The file of that name."""
+        """The file of that name; KeyError where it is none of `sizes`."""
+        if name not in self.sizes:
+            raise KeyError(name)
         try:
             with self._lock:
                 return Member(self._read(name), f"{self.path}: {name}")

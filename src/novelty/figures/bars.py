@@ -1,0 +1,177 @@
+"""Bars of a table: one group a column, one colour a row, what was printed as a mark."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from novelty.errors import NoveltyError
+from novelty.figures import style
+from novelty.figures.base import Columns, Numbers
+from novelty.figures.cells import CellFigure, Run, distinct, in_words, pooled
+from novelty.tables import Layout, published
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+OURS, PRINTED, MEAN = "ours", "printed", "mean"
+
+
+class Bars(CellFigure):
+    """Means over seeds (and over the members of a column), with their standard deviation as a whisker.
+
+    metrics:   of the records; several only with ``over="metrics"``.
+    over:      what stands along the axis: the columns and their mean, or the metrics, each the mean over all columns.
+    published: printed blocks, one a metric ("puzzle_ae/table7_mnist_1_12"), whose columns have the names of ours.
+    beside:    printed rows that are drawn as outlined bars of their own: methods that are not run.
+    base:      where bars begin: 0, or 0.5 for AUROC, which is chance.
+    """
+
+    def __init__(
+        self,
+        *,
+        metrics: Sequence[str] = ("auroc",),
+        over: Literal["columns", "metrics"] = "columns",
+        published: Sequence[str] = (),
+        beside: Sequence[str] = (),
+        base: float = 0.0,
+        names: Mapping[str, str] | None = None,
+        paper: str = "",
+    ) -> None:
+        super().__init__(names=names, paper=paper)
+        if not metrics or (over == "columns" and len(metrics) > 1):
+            raise NoveltyError(f"figure.metrics is {list(metrics)}: give one, or several with figure.over=metrics.")
+        if published and len(published) != len(metrics):
+            raise NoveltyError(f"figure.published names {len(published)} blocks for {len(metrics)} metrics: one each.")
+        self.metrics, self.over, self.base = tuple(metrics), over, base
+        self.published, self.beside = tuple(published), tuple(beside)
+
+    def admit(self, layout: Layout) -> None:
+        for block in self.published:
+            self.require_names("beside", self.beside, [row["method"] for row in published(block)["rows"]])
+        if self.beside and not self.published:
+            raise NoveltyError("figure.beside names printed rows: figure.published must say of which block.")
+
+    def gather(self, runs: Sequence[Run]) -> Numbers:
+        """One table: group, bar, source ("ours" or "printed"), value, std and seeds (nan and 0 of printed values)."""
+        found: list[tuple[Any, ...]] = []
+        for place, metric in enumerate(self.metrics):
+            columns = list(dict.fromkeys(run.cell.column for run in runs))
+            for row in dict.fromkeys(run.cell.row for run in runs):
+                own = [run for run in runs if run.cell.row == row]
+                for group, members in self._groups(own, columns, metric).items():
+                    whole = max(Counter(run.cell.seed for run in members).values())
+                    done = [run for run in members if run.record is not None]
+                    seeds = np.array([run.cell.seed for run in done])
+                    places = np.array([f"{run.cell.column} {run.cell.member}" for run in done])
+                    point = pooled(seeds, places, np.array([run.metric(metric) for run in done]), whole)
+                    if point is not None:
+                        found.append((group, row, OURS, point.mean, point.std, point.seeds))
+            if self.published:
+                shown = [*dict.fromkeys(run.cell.row for run in runs), *self.beside]
+                found += self._printed(self.published[place], metric, columns, shown)
+        if not any(entry[2] == OURS for entry in found):
+            raise NoveltyError("No bar has all of its cells yet: the same command runs what is missing.")
+        names = ("group", "bar", "source", "value", "std", "seeds")
+        return Numbers({"numbers": {n: np.array(c) for n, c in zip(names, zip(*found, strict=True), strict=True)}}, {})
+
+    def _groups(self, own: Sequence[Run], columns: Sequence[str], metric: str) -> dict[str, list[Run]]:
+        """What stands along the axis, and the cells of a row that are averaged for it."""
+        if self.over == "metrics":
+            return {metric: list(own)}
+        groups = {column: [run for run in own if run.cell.column == column] for column in columns}
+        groups = {column: members for column, members in groups.items() if members}
+        return groups | ({MEAN: list(own)} if len(columns) > 1 else {})
+
+    def _printed(self, block: str, metric: str, columns: Sequence[str], shown: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Values of the printed rows that are shown, as fractions of the block's unit."""
+        printed = published(block)
+        names, unit = [str(name) for name in printed["columns"]], float(printed["unit_max"])
+        found = []
+        for row in (row for row in printed["rows"] if row["method"] in shown):
+            values = dict(zip(names, row["values"], strict=True)) | {MEAN: row["mean"]}
+            wanted = {metric: MEAN} if self.over == "metrics" else {c: c for c in [*columns, MEAN]}
+            if self.over == "columns" and len(columns) == 1:
+                del wanted[MEAN]
+            found += [
+                (group, row["method"], PRINTED, values[name] / unit, float("nan"), 0)
+                for group, name in wanted.items()
+                if values.get(name) is not None
+            ]
+        return found
+
+    def finding(self, numbers: Numbers) -> str:
+        table = numbers.tables["numbers"]
+        groups = distinct(table["group"])
+        told = groups if self.over == "metrics" else [MEAN if MEAN in groups else groups[0]]
+        said = []
+        for group in told:
+            here = table["group"] == group
+            parts = []
+            for bar in distinct(table["bar"][here]):
+                values = _values(table, group, bar)
+                ours = f"{values[OURS][0]:.3f}" if OURS in values else ""
+                mark = f"printed {values[PRINTED][0]:.3f}" if PRINTED in values else ""
+                parts.append(f"{self.name(bar)} " + (f"{ours} ({mark})" if ours and mark else ours or mark))
+            what = in_words(group if self.over == "metrics" else self.metrics[0])
+            said.append(f"{what}{'' if self.over == 'metrics' else f' ({self.name(group)})'}: {', '.join(parts)}")
+        return "; ".join(said)
+
+    def draw(self, numbers: Numbers) -> Drawing:
+        table = numbers.tables["numbers"]
+        groups, bars = distinct(table["group"]), distinct(table["bar"])
+        if MEAN in groups:
+            groups = [*(group for group in groups if group != MEAN), MEAN]
+        drawing = style.sheet(height=2.8, width=style.WIDTH if len(groups) * len(bars) > 8 else 4.8)
+        (axes,) = style.panels(drawing, ["" if self.over == "metrics" else in_words(self.metrics[0])], 1)
+        width = 0.8 / len(bars)
+        for place, bar in enumerate(bars):
+            colour = style.COLOURS[place % len(style.COLOURS)]
+            for middle, group in enumerate(groups):
+                x = middle + (place - (len(bars) - 1) / 2) * width
+                self._draw_bar(axes, _values(table, group, bar), x, width, colour)
+        if MEAN in groups:
+            axes.axvline(len(groups) - 1.5, color=style.FAINT, linewidth=0.8, zorder=0)
+        labels = [in_words(group) if self.over == "metrics" else self.name(group) for group in groups]
+        axes.set_xticks(range(len(groups)), labels)
+        axes.set_xlim(-0.55, len(groups) - 0.45)
+        axes.set_ylim(bottom=self.base)
+        self._key(axes, table, bars)
+        return drawing
+
+    def _draw_bar(
+        self, axes: Axes, values: dict[str, tuple[float, float]], x: float, width: float, colour: str
+    ) -> None:
+        if OURS in values:
+            height, std = values[OURS]
+            axes.bar(x, height - self.base, 0.9 * width, bottom=self.base, color=colour)
+            if not np.isnan(std):
+                axes.errorbar(x, height, std, color=style.INK, linewidth=0.8, capsize=1.5)
+            if PRINTED in values:
+                half = 0.45 * width
+                axes.plot([x - half, x + half], [values[PRINTED][0]] * 2, color=style.INK, linewidth=1.5)
+        elif PRINTED in values:
+            height = values[PRINTED][0]
+            axes.bar(
+                x, height - self.base, 0.9 * width - 0.01, bottom=self.base, facecolor="white", edgecolor=colour,
+                linewidth=0.9, hatch="////", hatch_linewidth=0.4,
+            )  # fmt: skip
+
+    def _key(self, axes: Axes, table: Columns, bars: Sequence[str]) -> None:
+        """Names of the bars in their colours, and what a black mark is, above the plot."""
+        entries = []
+        for place, bar in enumerate(bars):
+            ran = OURS in table["source"][table["bar"] == bar]
+            entries.append((self.name(bar) + ("" if ran else " (printed)"), style.COLOURS[place % len(style.COLOURS)]))
+        both = any(len(_values(table, group, bar)) == 2 for group in distinct(table["group"]) for bar in bars)
+        style.key(axes, [*entries, *([("— printed", style.INK)] if both else [])])
+
+
+def _values(table: Columns, group: str, bar: str) -> dict[str, tuple[float, float]]:
+    """Source -> value and standard deviation of a bar."""
+    here = np.flatnonzero((table["group"] == group) & (table["bar"] == bar))
+    return {str(table["source"][i]): (float(table["value"][i]), float(table["std"][i])) for i in here}

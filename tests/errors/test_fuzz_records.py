@@ -1,0 +1,126 @@
+"""Random damage to records: every reader names the file or reads it, and none traces back."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cells import SMALL, plan, run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from novelty.config import compose_cell, open_overrides
+from novelty.errors import NoveltyError
+from novelty.report import render
+from novelty.report.compare import lines
+from novelty.report.match import failures, fill
+from novelty.results.records import Record, read_all, read_result
+from novelty.tables import load_table
+from novelty.training.session import _expected_seconds, run_composed
+from novelty.training.sweep import expand, plan_all
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a result and a note of failure."""
+    runs = tmp_path_factory.mktemp("records")
+    run(f"paths.runs={runs}", "method=kde")
+    failed = plan(f"paths.runs={runs}", "method=kde", "seed=1")
+    note = {"schema": 1, **failed.identity, "failure": "On fire.", "kind": "NoveltyError", "command": "c", "time": "t"}
+    failed.record.folder.mkdir(parents=True)
+    failed.record.failure.write_text(json.dumps(note))
+    return runs
+
+
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=4))
+JSON = st.recursive(
+    SCALARS, lambda x: st.lists(x, max_size=2) | st.dictionaries(st.text(max_size=3), x, max_size=2), max_leaves=4
+)
+
+
+def _places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place, *(p for name, one in inner for p in _places(one, (*place, name)))]
+
+
+def _damaged(record: Any, data: st.DataObject) -> str:
+    """JSON of ``record`` with values replaced or taken out, or with bytes changed, or cut off."""
+    if data.draw(st.booleans()):
+        text = json.dumps(record)
+        place = data.draw(st.integers(0, len(text)))
+        return text[:place] + data.draw(st.text(max_size=3)) + text[place + data.draw(st.integers(0, 50)) :]
+    record = copy.deepcopy(record)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.sampled_from(_places(record)))
+        if not place:
+            return json.dumps(data.draw(JSON))
+        node = record
+        for name in place[:-1]:
+            node = node[name]
+        if data.draw(st.booleans()):
+            del node[place[-1]]
+        else:
+            node[place[-1]] = data.draw(JSON)
+    return json.dumps(record)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_a_damaged_record_is_named_or_read_by_every_reader(records: Path, data: st.DataObject) -> None:
+    planned = plan(f"paths.runs={records}", "method=kde")
+    path = data.draw(st.sampled_from([planned.record.result, *records.glob("*/*/*/failed.json")]))
+    whole = path.read_bytes()
+    try:
+        path.write_text(_damaged(json.loads(whole), data), encoding="utf-8")
+        found = list(read_all(records))
+        assert len(found) == 2
+        table = load_table("piad/table2_mnist")
+        for record in found:  # as if they were of this table
+            if "error" not in record:
+                record["choices"]["data"], record["choices"]["method"] = "mnist", "kde"
+        filled = fill(table, [r for r in found if "metrics" in r])
+        noted = failures(table, [r for r in found if "failure" in r])
+        notes = render.notes_of(table, table.rows, [r for r in found if "error" in r])
+        render.to_terminal(
+            Console(file=io.StringIO()), table, render.rows_of(table, lines(table, filled), noted), notes
+        )
+        _expected_seconds(planned)
+        planned.record.scored()
+        cfg = compose_cell(open_overrides([*SMALL, "method=kde", f"paths.runs={records}", "dry_run=true"]))
+        run_composed(*cfg, [], True)
+        plan_all(expand([[*SMALL, "method=kde", f"paths.runs={records}"]], None))
+        try:
+            read_result(planned.record.result)
+        except NoveltyError as error:
+            assert str(planned.record.result) in str(error)  # noqa: PT017  (either is right)
+    finally:
+        path.write_bytes(whole)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_damaged_scores_are_no_source_for_another_evaluation(records: Path, data: st.DataObject) -> None:
+    record: Record = plan(f"paths.runs={records}", "method=kde").record
+    whole = record.scores.read_bytes()
+    changed = bytearray(whole)
+    for place in data.draw(st.lists(st.integers(0, len(whole) - 1), min_size=1, max_size=5)):
+        changed[place] = data.draw(st.integers(0, 255))
+    try:
+        record.scores.write_bytes(changed[: data.draw(st.integers(0, len(whole)))])
+        assert record.scored() in (None, record.scores)
+    finally:
+        record.scores.write_bytes(whole)
+
+
+def test_the_folder_of_another_evaluation_with_damaged_scores_is_scored_anew(runs: Path) -> None:
+    first = run("method=kde")
+    scores = plan("method=kde").record.scores
+    scores.write_bytes(scores.read_bytes()[:300])
+    second = run("method=kde", "evaluation.quantile=0.9")
+    name = first["primary"]
+    assert second["metrics"][name]["auroc"] == first["metrics"][name]["auroc"]

@@ -1,0 +1,137 @@
+"""Sheets of trained methods: which images, what is shown of them, and how a method comes back from its record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cells import plan, quiet
+from cells import run as run_cell
+from figures.drawing import TINY, drawn, run, write_figure
+from torch import Tensor
+
+from novelty.errors import NoveltyError
+from novelty.figures import style
+from novelty.figures.base import Numbers
+from novelty.figures.cells import Run
+from novelty.figures.sheet import Sheet
+from novelty.tables import Cell, Column, Layout, Row
+from novelty.training.trained import load_trained
+
+SHEET = """
+_target_: novelty.figures.sheet.Sheet
+normal: 1
+novel: 2
+cells:
+  common: [data=digits, protocol.normal=3, method=autoencoder]
+  columns: {digits: {overrides: []}}
+  rows:
+    mse: {overrides: []}
+    dssim: {overrides: [method.loss=ssim]}
+"""
+
+
+def _runs(*overrides: str) -> list[Run]:
+    """One cell of the digits that keeps its weights, as a figure receives it."""
+    typed = ("method=autoencoder", "pictures=false", *overrides)
+    run_cell(*typed)
+    planned = plan(*typed)
+    record = json.loads(planned.record.result.read_text(encoding="utf-8"))
+    row = Row("ae", (), (0,))
+    return [Run(Cell("ae", "3", 0, ()), row, record, planned.record.result, lambda: load_trained(planned, quiet()))]
+
+
+def test_a_sheet_shows_what_the_record_scored(runs: Path) -> None:
+    (cell,) = found = _runs()
+    numbers = Sheet(normal=2, novel=3).gather(found)
+    table = numbers.tables["numbers"]
+    planned = plan("method=autoencoder")
+    split = planned.split
+    places = np.concatenate([np.flatnonzero(~split.novel)[:2], np.flatnonzero(split.novel)[:3]])
+    assert table["image"].tolist() == split.test[places].tolist()
+    assert table["novel"].tolist() == [False] * 2 + [True] * 3
+    assert table["value"] == pytest.approx(cell.scores()[places], abs=1e-6)
+    assert set(numbers.pictures) == {("3", "", "input"), ("3", "ae", "reconstruction"), ("3", "ae", "map")}
+    shown = numbers.pictures["3", "", "input"]
+    assert torch.equal(shown, planned.images.pixels[split.test[places]].float() / 255)
+    assert numbers.pictures["3", "ae", "map"].mean((1, 2, 3)).numpy() == pytest.approx(table["value"], rel=1e-4)
+    assert "mean score of the 5 images shown: ae mse: normal" in Sheet().finding(numbers)
+
+
+def test_images_may_be_the_most_or_least_novel_by_the_record(runs: Path) -> None:
+    found = _runs()
+    novel, scores = plan("method=autoencoder").split.novel, found[0].scores()
+    for order, extreme in (("most", np.max), ("least", np.min)):
+        table = Sheet(normal=1, novel=1, order=order).gather(found).tables["numbers"]
+        assert table["value"] == pytest.approx([extreme(scores[~novel]), extreme(scores[novel])], abs=1e-6)
+
+
+def test_a_method_whose_weights_were_dropped_is_trained_again_to_the_same(runs: Path) -> None:
+    (kept,) = _runs()
+    before = Sheet(normal=1, novel=1).gather([kept])
+    planned = plan("method=autoencoder")
+    planned.record.tidy("none")
+    assert not planned.record.weights.exists()
+    record = planned.record.result.read_bytes()
+    after = Sheet(normal=1, novel=1).gather(_runs("keep=none"))
+    assert planned.record.weights.is_file()
+    assert planned.record.result.read_bytes() == record
+    for key, picture in before.pictures.items():
+        assert torch.equal(picture, after.pictures[key])
+
+
+def test_rows_on_the_same_images_share_a_block(
+    own_figures: Path, runs: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_figure(own_figures, "a/sheet", SHEET)
+    run("figure=a/sheet", *TINY)
+    folder, about, lines = drawn(runs, "a/sheet")
+    assert [(line["block"], line["row"], line["score"]) for line in lines] == [
+        *[("digits", "mse", "mse")] * 3,
+        *[("digits", "dssim", "dssim")] * 3,
+    ]
+    assert (folder / "figure.png").is_file()
+    assert len(list(runs.rglob("model.ckpt"))) == 2
+    assert about["config"]["figure"]["novel"] == 2
+    with pytest.raises(NoveltyError, match="leave out keep=none"):
+        run("figure=a/sheet", *TINY, "keep=none")
+
+
+def test_rows_on_other_images_have_blocks_of_their_own(runs: Path) -> None:
+    small, large = _runs()[0], _runs("data.image_size=16")[0]
+    table = Sheet(normal=1, novel=1).gather([small, large]).tables["numbers"]
+    assert list(dict.fromkeys(table["block"].tolist())) == ["3", "3 · ae"]
+
+
+def _numbers(pictures: dict[tuple[str, ...], Tensor]) -> Numbers:
+    table = {"block": ["b"], "row": ["r"], "image": [7], "novel": [True], "score": ["s"], "value": [0.5]}
+    return Numbers({"numbers": {name: np.array(values) for name, values in table.items()}}, {}, pictures)
+
+
+def test_regions_of_the_map_are_shown_over_the_input() -> None:
+    map_ = torch.zeros(1, 1, 4, 4)
+    map_[..., 0, 0] = 0.3
+    numbers = _numbers({("b", "", "input"): torch.zeros(1, 1, 4, 4), ("b", "r", "found"): map_})
+    with style.styled():
+        (axes,) = Sheet(threshold=0.2).draw(numbers).axes
+    shown, found = (image.get_array() for image in axes.images)
+    assert not shown.any()
+    assert (found[0, 0] > 0).any()
+    assert found.reshape(16, 3).any(1).sum() == 1
+    assert {"map ≥ 0.2", "input", "novel", "0.5", "b"} == {text.get_text() for text in axes.texts}
+
+
+def test_a_method_without_pictures_has_its_score_under_the_image() -> None:
+    with style.styled():
+        (axes,) = Sheet().draw(_numbers({("b", "", "input"): torch.zeros(1, 1, 4, 4)})).axes
+    assert "0.5" in {text.get_text() for text in axes.texts}
+
+
+def test_a_sheet_averages_nothing() -> None:
+    with pytest.raises(NoveltyError, match="at least one image"):
+        Sheet(normal=0, novel=0)
+    with pytest.raises(NoveltyError, match="give it one seed"):
+        Sheet().admit(Layout("a/b", (Row("a", (), (0, 1)),), (Column("x", ((),)),), ()))
