@@ -83,7 +83,8 @@ def inside(module: str, arguments: list[str], capfd: pytest.CaptureFixture[str])
     os.environ.clear()
     os.environ.update(before)
     out, err = capfd.readouterr()
-    return int(left.value.code or 0), out, err
+    kept = [line for line in err.splitlines(keepends=True) if not line.startswith("Decoding")]  # on slow machines
+    return int(left.value.code or 0), out, "".join(kept)
 
 
 def test_a_mistake_in_a_process_of_its_own_leaves_with_1(tmp_path: Path) -> None:

@@ -138,9 +138,7 @@ def test_bfloat16_training_runs(trained: Trained) -> None:
 def test_two_processes_score_every_image_once(trained: Trained, tmp_path: Any) -> None:
     def scored(**options: Any) -> dict[str, Any]:
         kept = tmp_path / f"{len(options)}.pt"
-        collect = CollectScores(
-            lambda image: torch.save({k: torch.from_numpy(v) for k, v in image.items()}, kept)
-        )
+        collect = CollectScores(lambda image: torch.save({k: torch.from_numpy(v) for k, v in image.items()}, kept))
         with quiet(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*multi-threaded.*fork.*", DeprecationWarning)
             _trainer([collect], **options).test(trained.method, datamodule=_data(trained.plan), verbose=False)

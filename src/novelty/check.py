@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
+import os
+import sys
 import types
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
@@ -10,9 +13,10 @@ from pathlib import Path
 from typing import Any, Literal, NewType, Union, cast, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from novelty.config import Root, close_to, conf_dir, names_under
-from novelty.errors import NoveltyError
+from novelty.errors import NoveltyError, first_line
 
 Node = dict[str, Any]
 WANDB_MODES = ("auto", "online", "offline", "disabled")
@@ -24,14 +28,19 @@ def target(node: Node, key: str, base: type | None = None) -> type:
     """The class that ``node["_target_"]`` names; NoveltyError where it cannot be imported or is no ``base``."""
     import importlib
 
-    path = node.get("_target_")
+    path = node.get("_target_") if isinstance(node, dict) else None
     if not isinstance(path, str) or "." not in path:
         raise NoveltyError(f"{key} needs a _target_: the import path of a class, such as novelty.methods.piad.PIAD.")
     module, name = path.rsplit(".", 1)
+    if module.partition(".")[0] in sys.stdlib_module_names:  # before it is imported: some of Python's own act on it
+        raise NoveltyError(
+            f"{key}._target_ is {path}, which is no {base.__name__ if base else 'class'} but Python's own."
+        )
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise NoveltyError(f"{key}._target_ is {path}, which cannot be imported ({error}).") from error
+    except Exception as error:  # whatever a module does while it is imported
+        said = f"{type(error).__name__}: {first_line(error)}"
+        raise NoveltyError(f"{key}._target_ is {path}, which cannot be imported ({said}).") from error
     if not inspect.isclass(found) or (base is not None and not issubclass(found, base)):
         raise NoveltyError(f"{key}._target_ is {path}, which is no {base.__name__ if base else 'class'}.")
     return found
@@ -86,7 +95,7 @@ def _admit(value: Any, kind: Any, key: str) -> Any:
     if isinstance(kind, NewType):
         kind = kind.__supertype__
     origin, arguments = get_origin(kind), get_args(kind)
-    if kind is Any:
+    if kind is Any and not _holds_node(value):
         return value
     if origin is Literal:
         if (value in arguments and not isinstance(value, bool)) or any(value is option for option in arguments):
@@ -113,7 +122,7 @@ def _admit(value: Any, kind: Any, key: str) -> Any:
         if isinstance(value, float) and value.is_integer():
             return int(value)
     elif kind is float:
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
     elif kind in (str, Path):
         if isinstance(value, str):
@@ -123,11 +132,18 @@ def _admit(value: Any, kind: Any, key: str) -> Any:
             inner = arguments[0] if arguments else Any
             return [_admit(item, inner, f"{key}[{i}]") for i, item in enumerate(value)]
     elif origin in (dict, Mapping) or kind is dict:
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and not _holds_node(value):
             return dict(value)
     elif inspect.isclass(kind) and isinstance(value, dict):
         return bind(value, key, kind)
     raise NoveltyError(f"{key}={value} must be {_name(kind)}.")
+
+
+def _holds_node(value: Any) -> bool:
+    """Whether something would be built of ``value`` whose class no signature has named."""
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(map(_holds_node, value.values()))
+    return isinstance(value, list) and any(map(_holds_node, value))
 
 
 def _name(kind: Any) -> str:
@@ -185,7 +201,12 @@ def check(cfg: DictConfig) -> Node:
                 f"{name} is no key of the configuration{close_to(name, known)} Keys: {', '.join(known)}."
             )
     own = OmegaConf.masked_copy(cfg, [str(name) for name in cfg if name != "hydra"])
-    plain = cast(Node, OmegaConf.to_container(own, resolve=True, enum_to_str=True))
+    plain = _resolved(own)
+    for name in known:
+        if name not in plain:
+            raise NoveltyError(f"{name} is missing: leave out ~{name}.")
+    if not -(2**63) <= plain["seed"] < 2**63:
+        raise NoveltyError(f"seed={plain['seed']} must be a whole number of at most 63 bits.")
     plain["method"] = bind(plain["method"], "method", Method)
     plain["protocol"] = bind(plain["protocol"], "protocol", Protocol)
     plain["evaluation"] = bind(plain["evaluation"], "evaluation", Evaluation)
@@ -199,6 +220,21 @@ def check(cfg: DictConfig) -> Node:
         raise NoveltyError(
             f"logger.mode={mode} is no choice{close_to(mode, WANDB_MODES)} Allowed: {', '.join(WANDB_MODES)}."
         )
-    if plain["budget"]["scale"] <= 0:
-        raise NoveltyError(f"budget.scale={plain['budget']['scale']} must be above 0 (1 = the published length).")
+    return plain
+
+
+def _resolved(cfg: DictConfig) -> Node:
+    """Plain containers without interpolations; NoveltyError where one leads nowhere, or where a value is left open."""
+    try:
+        if not 0 < cfg.budget.scale < math.inf:
+            raise NoveltyError(f"budget.scale={cfg.budget.scale} must be above 0 (1 = the published length).")
+        plain = cast(Node, OmegaConf.to_container(cfg, resolve=True, enum_to_str=True, throw_on_missing=True))
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None) or "A value"
+        raise NoveltyError(f"{key} cannot be resolved: {first_line(error)}.") from error
+    if (secret := os.environ.get("WANDB_API_KEY")) and secret in repr(plain):
+        raise NoveltyError(
+            "The configuration holds the key in WANDB_API_KEY, and would go into records: take it out, W&B finds it by "
+            "itself."
+        )
     return plain

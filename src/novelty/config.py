@@ -268,11 +268,11 @@ def explain(error: Exception) -> NoveltyError | Exception:
         key = found.group(1) or found.group(2)
         parent = key.rpartition(".")[0]
         node = OmegaConf.select(_compose(()).cfg, parent) if parent else OmegaConf.structured(Root)
-        if OmegaConf.is_dict(node):
+        if OmegaConf.is_dict(node) and key.rpartition(".")[2] not in node:
             return _no_key(key, node)
     if (found := re.search(r"Error merging override (\S+)", text)) and error.__cause__ is not None:
         return NoveltyError(f"{found.group(1).lstrip('+')} cannot be: {str(error.__cause__).splitlines()[0]}.")
-    if found := re.search(r"Could not find '(\w+)/([^']+)'", text):
+    if found := re.search(r"Could not find '(\w+)/([^']*)'", text):
         group, name = found.groups()
         folder = next((root / group for root in (conf_dir(), experiments_dir()) if (root / group).is_dir()), None)
         if folder is not None:

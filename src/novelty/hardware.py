@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from typing import Any
 
 import torch
@@ -30,6 +32,13 @@ def settle_hardware(hardware: Node) -> Node:
                 f"hardware.{name}={hardware[name]} is no choice{close_to(str(hardware[name]), words)} "
                 f"Allowed: {', '.join(words)}."
             )
+    for name in ("threads", "score_batch"):
+        if hardware[name] is not None and hardware[name] < 1:
+            raise NoveltyError(
+                f"hardware.{name}={hardware[name]} must be at least 1, or null for what suits the device."
+            )
+    if not 0 <= hardware["checkpoint_every"] < math.inf:
+        raise NoveltyError(f"hardware.checkpoint_every={hardware['checkpoint_every']} must be a number of seconds.")
     if hardware["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
         raise NoveltyError(
             "hardware.accelerator=gpu, but torch sees no GPU here: take hardware=cpu or hardware=auto, "
@@ -59,6 +68,11 @@ def _devices(devices: Any, cpu: bool) -> int | list[int]:
     if isinstance(devices, list) and devices and all(type(index) is int for index in devices) and not cpu:
         return devices
     if type(devices) is int and devices >= 1:
+        there = (os.cpu_count() or 1) if cpu else torch.cuda.device_count()
+        if devices > max(there, 2):  # two processes may be tried anywhere
+            raise NoveltyError(
+                f"hardware.devices={devices} is more than the {there} {'cores' if cpu else 'GPUs'} here."
+            )
         return devices
     raise NoveltyError(
         f"hardware.devices={devices} must be a number of devices from 1 on"

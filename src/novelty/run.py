@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from novelty.config import conf_dir, experiments_dir, explain, matching, names_under, open_overrides, register
 from novelty.doors import door, keep_memory
 from novelty.errors import NoveltyError
+from novelty.flags import in_order
 from novelty.tables import load_figure
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ def _main() -> None:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to the door, which words them
     register()
-    runs = _runs(_arguments(sys.argv[1:]))
+    try:
+        runs = _runs(_arguments(in_order(sys.argv[1:])))
+    except Exception as error:
+        raise _worded(error) from error
     failures = []
     for arguments in runs:
         sys.argv[1:] = arguments
@@ -143,12 +147,13 @@ def cell(cfg: DictConfig) -> float:
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
+    from omegaconf import OmegaConf
 
     register()  # a launcher's worker process starts without the resolvers
     keep_memory()
     hydra = HydraConfig.get()
     choices = {str(group): str(name) for group, name in hydra.runtime.choices.items()}
-    overrides = list(hydra.overrides.task)
+    overrides = [str(o) for o in OmegaConf.to_container(hydra.overrides.task) or ()]  # as typed, ${...} included
     alone = hydra.mode == RunMode.RUN
     try:
         if cfg.figure is not None:

@@ -79,8 +79,8 @@ class FiniteTraining(L.Callback):
         kept = f"the state of step {self._saved:,} is kept in {self.resume}" if self._saved else "no state was saved"
         return (
             f"{type(method).__name__} diverged: {name} is {value:g} after step {step:,}, in epoch "
-            f"{_epoch(trainer, step)}; all was well after step {self._good:,}, {kept}: try another seed, a lower learning "
-            "rate or hardware.precision=32-true, since the same command comes to the same."
+            f"{_epoch(trainer, step)}; all was well after step {self._good:,}, {kept}: try another seed, a lower "
+            "learning rate or hardware.precision=32-true, since the same command comes to the same."
         )
 
 

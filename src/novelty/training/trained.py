@@ -15,6 +15,7 @@ from novelty.hardware import on_cpu, processes
 from novelty.methods.base import Method
 from novelty.results.locks import locked
 from novelty.training.fitting import train
+from novelty.training.guards import load_weights
 from novelty.training.plan import Plan, make_plan
 from novelty.training.processes import first_process, run_shared
 from novelty.training.trainer import build_method, data_of, prepare
@@ -35,8 +36,7 @@ def load_trained(plan: Plan, console: Console) -> Trained:
     prepare(plan)
     data = data_of(plan)
     method = build_method(plan, data)
-    content = torch.load(record.weights, map_location="cpu", weights_only=True)
-    method.learner.load_state_dict(content["state_dict"])
+    load_weights(method, record.weights, record.training)
     on_gpu = not on_cpu(hardware["accelerator"]) and hardware["accelerator"] != "mps"
     device = torch.device("cuda" if on_gpu else "cpu")
     method.eval().requires_grad_(False).to(device)
