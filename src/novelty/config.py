@@ -92,7 +92,10 @@ class Hardware:
 
 @dataclass
 class Logger:
-    """csv, tensorboard, wandb: which loggers write; project, entity, mode: W&B's (auto = online if it answers)."""
+    """csv, tensorboard, wandb: which loggers write; project, entity, mode: W&B's (auto = online if it answers).
+
+    tags: of the W&B run, beside method, data, protocol, budget and normal classes.
+    """
 
     csv: bool = True
     tensorboard: bool = False
@@ -100,6 +103,7 @@ class Logger:
     project: str = "novelty"
     entity: str | None = None
     mode: str = "auto"
+    tags: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -27,9 +27,7 @@ from novelty.data.source import Images
 from novelty.errors import NoveltyError, Stopped
 from novelty.info import Schedule
 from novelty.results.keys import array_digest
-from novelty.training import cell as cells
 from novelty.training.callbacks import StepSeed
-from novelty.training.cell import run_cell
 from novelty.training.maps import read_maps
 
 SIDE = 16
@@ -310,7 +308,7 @@ def test_a_cut_training_on_samples_ends_as_one_that_was_not(runs: Path, monkeypa
     typed = ("method=autoencoder", "augment=rotate_shift", "data.augment.count=12", "budget.scale=0.02")
     whole = run(*typed, "method.batch_size=4", f"paths.runs={runs}/whole")
     cut = plan(*typed, "method.batch_size=4", f"paths.runs={runs}/cut")
-    original = cells.StepSeed.on_train_batch_start
+    original = StepSeed.on_train_batch_start
 
     def kill(self: StepSeed, trainer: L.Trainer, *rest: Any) -> None:
         original(self, trainer, *rest)
@@ -318,7 +316,7 @@ def test_a_cut_training_on_samples_ends_as_one_that_was_not(runs: Path, monkeypa
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cells.StepSeed, "on_train_batch_start", kill)
+        patch.setattr(StepSeed, "on_train_batch_start", kill)
         with pytest.raises(Stopped):
             run_cell(cut, "test", quiet())
     assert run_cell(cut, "test", quiet())["metrics"] == whole["metrics"]

@@ -178,3 +178,14 @@ def test_names_that_are_no_classes_of_the_data_are_taken_as_they_are(tmp_path):
     protocol = IndexFile(file=str(tmp_path / "split.npz"))
     assert same(protocol.split(known), split)
     assert protocol.classes(known) == ("without Bald",)
+
+
+def test_validation_is_carved_where_the_file_names_none(tmp_path):
+    split = OneVsAll(normal="cat").split(KNOWN)
+    write_split(tmp_path / "split.npz", split, KNOWN, ("cat",))
+    carved = IndexFile(file=str(tmp_path / "split.npz"), validation=0.5).split(KNOWN)
+    assert len(carved.validation) == round(0.5 * len(split.train)) > 0
+    assert np.array_equal(np.union1d(carved.train, carved.validation), split.train)
+    write_split(tmp_path / "own.npz", carved, KNOWN, ("cat",))
+    again = IndexFile(file=str(tmp_path / "own.npz"), validation=0.3).split(KNOWN)
+    assert np.array_equal(again.validation, carved.validation)  # the file's own counts

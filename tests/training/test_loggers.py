@@ -8,9 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cells import plan, run
 
+from novelty.training.logged import POINTS, roc
 from novelty.training.loggers import wandb_mode
 
 LOGGED = ("logger=all", "method=autoencoder", "budget.scale=0.05")
@@ -47,6 +49,39 @@ def test_csv_tensorboard_and_offline_wandb_hold_losses_and_results(
         assert summary["config"]["protocol"]["normal"] == [normal]
     out, err = capfd.readouterr()
     assert "WARNING" not in out + err
+
+
+def test_loggers_hold_curves_scores_and_pictures(runs: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    typed = (*LOGGED, "pictures=true", "logger.tags=[mine]")
+    record = run(*typed)
+    logs = plan(*typed).record.folder / "logs"
+    board = EventAccumulator(str(logs / "tensorboard"))
+    board.Reload()
+    tags = board.Tags()
+    assert {"pictures/ranking", "pictures/sheet", "pictures/extremes"} <= set(tags["images"])
+    assert {"scores/mse/normal", "scores/mse/novel"} <= set(tags["histograms"])
+    (offline,) = (logs / "wandb").glob("offline-run-*")
+    summary = _summary(offline)
+    assert {"scores/table", "scores/novel", "curves/roc_table", "pictures/sheet"} <= set(summary["summary"])
+    assert summary["config"]["split"] == record["split"]
+    assert summary["config"]["environment"]["commit"] == record["environment"]["commit"]
+    files = [path.name for path in (offline / "files" / "media").rglob("*") if path.is_file()]
+    assert sum(name.endswith(".png") for name in files) >= 4
+    table = next((offline / "files" / "media").rglob("*scores/table*.json"))
+    rows = json.loads(table.read_text())
+    assert rows["columns"] == ["image", "novel", "mse", "dssim"]
+    assert len(rows["data"]) == 16
+
+
+def test_a_roc_curve_of_many_scores_is_thinned_and_keeps_its_ends() -> None:
+    rng = np.random.default_rng(0)
+    points = roc(rng.normal(size=5000), rng.random(5000) < 0.3)
+    assert len(points) <= POINTS + 1
+    assert points[0].tolist() == [0, 0]
+    assert points[-1].tolist() == [1, 1]
+    assert (np.diff(points, axis=0) >= 0).all()
 
 
 def test_without_a_key_wandb_is_offline_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -19,7 +20,8 @@ from novelty.results.locks import locked
 from novelty.results.records import SCHEMA, read_result, write_json
 from novelty.training.fitting import train
 from novelty.training.guards import refusals
-from novelty.training.loggers import finish, log_result, make_loggers
+from novelty.training.logged import log_finished
+from novelty.training.loggers import finish, make_loggers
 from novelty.training.plan import Plan, make_plan
 from novelty.training.processes import first_process, run_shared
 from novelty.training.scoring import evaluate, reuse, score
@@ -95,8 +97,8 @@ def _train_and_score(plan: Plan, command: str, console: Console, label: str) -> 
             train(plan, data, console, label, loggers)
         about = score(plan, data, console, label)
         if first:
-            log_result(loggers, evaluate(plan, command, about), about["timings"]["steps"])
-            _draw(plan, console)
+            evaluate(plan, command, about)
+            log_finished(loggers, plan.record, _draw(plan, console))
     finally:
         finish(loggers)
 
@@ -108,11 +110,12 @@ def _is_trained(plan: Plan) -> bool:
     )
 
 
-def _draw(plan: Plan, console: Console) -> None:
-    """The pictures of a cell that is done, where they are wanted."""
-    if plan.config["pictures"]:
-        from novelty.pictures.run import draw_run
-        from novelty.training.trained import load_trained
+def _draw(plan: Plan, console: Console) -> list[Path]:
+    """The files of the pictures of a cell that is done, where they are wanted."""
+    if not plan.config["pictures"]:
+        return []
+    from novelty.pictures.run import draw_run
+    from novelty.training.trained import load_trained
 
-        trained = load_trained(plan, console) if plan.record.weights.is_file() else None
-        draw_run(plan.record, plan.images, trained)
+    trained = load_trained(plan, console) if plan.record.weights.is_file() else None
+    return draw_run(plan.record, plan.images, trained)

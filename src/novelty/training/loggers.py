@@ -44,19 +44,6 @@ def _move_aside(path: Path) -> None:
         path.rename(path.with_name(f"metrics.{number}.csv"))
 
 
-def log_result(loggers: list[Logger], metrics: dict[str, Any], step: int) -> None:
-    """The numbers of the record, as ``test/<score>/<metric>``."""
-    flat = {
-        f"test/{name}/{metric}": value
-        for name, named in metrics.items()
-        for metric, value in named.items()
-        if isinstance(value, (int, float))
-    }
-    for logger in loggers:
-        logger.log_metrics(flat, step)
-        logger.save()
-
-
 def finish(loggers: list[Logger]) -> None:
     """Close them, so that the next cell of a sweep begins runs of its own."""
     from lightning.pytorch.loggers import WandbLogger
@@ -84,7 +71,7 @@ def _wandb(plan: Plan, folder: Path, wanted: Node) -> Logger:
         id=plan.record.training,
         save_dir=str(folder),
         group=f"{plan.choices['method']}/{plan.choices['data']}",
-        tags=[plan.choices["method"], plan.choices["data"], plan.config["budget"]["name"], *plan.normal],
+        tags=[*plan.choices.values(), *plan.normal, *wanted["tags"]],
         config={k: v for k, v in plan.config.items() if k not in ("paths", "logger")},
         resume="allow" if online else None,
         settings=settings,
