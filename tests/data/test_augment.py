@@ -28,6 +28,7 @@ from novelty.errors import NoveltyError, Stopped
 from novelty.info import Schedule
 from novelty.results.keys import array_digest
 from novelty.training.callbacks import StepSeed
+from novelty.training.cell import run_cell
 from novelty.training.maps import read_maps
 
 SIDE = 16
