@@ -83,8 +83,8 @@ def test_every_figure_is_trained_for_and_drawn(
     last = [cell for cell in layout.cells() if cell.column == layout.columns[-1].name]
     cells = [next(cell for cell in last if cell.row == row.name) for row in layout.rows]
     typed = [f"seed={cells[0].seed}", *cells[0].member]
-    for cell in cells:
-        cfg, choices = compose_cell(open_overrides(cell.overrides))
+    for overrides in dict.fromkeys(tuple(cell.overrides) for cell in cells):  # rows may share a training
+        cfg, choices = compose_cell(open_overrides(overrides))
         if choices["data"] == "mvtec_ad":
             write_mvtec_ad(tmp_path / "mvtec_ad", cfg.data.source.category)
         else:

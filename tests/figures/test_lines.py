@@ -55,6 +55,15 @@ def test_scores_of_one_record_make_lines_of_their_own() -> None:
         figure.gather([made_up("puzzle_ae", "8", 0, {name: metrics[name] for name in list(metrics)[:2]})])
 
 
+def test_several_metrics_of_a_row_are_lines_of_their_own() -> None:
+    figure = Lines(metric="f1", metrics={"fixed": "f1", "oracle": "f1_oracle"})
+    numbers = figure.gather([made_up("crbnd", "10", 0, {"max": {"f1": 0.5, "f1_oracle": 0.75}})])
+    table = numbers.tables["numbers"]
+    assert list(zip(table["line"], table["value"], strict=True)) == [("fixed", 0.5), ("oracle", 0.75)]
+    with pytest.raises(NoveltyError, match=r"figure\.scores and figure\.metrics both name the lines"):
+        Lines(metrics={"a": "f1"}, scores={"b": ["max"]}, values=[1])
+
+
 def test_columns_must_be_numbers() -> None:
     layout = Layout("a/b", (Row("a", (), (0,)),), (Column("cat", ((),)),), ())
     with pytest.raises(NoveltyError, match="cat is no number"):

@@ -28,6 +28,7 @@ class Lines(CellFigure):
     The swept value is a column's name, or, with ``scores``, a place in lists of scores of one record.
 
     metric:     of the record, such as "auroc" or "f1".
+    metrics:    line -> metric, where a row has several lines; the axis is still called after ``metric``.
     x:          what is swept, in words.
     log:        whether it is swept in factors.
     scores:     line -> names of scores, one a value (images disturbed by 0.05, 0.1: ``avg@fgsm-0.05``, ...).
@@ -41,6 +42,7 @@ class Lines(CellFigure):
         self,
         *,
         metric: str = "auroc",
+        metrics: Mapping[str, str] | None = None,
         x: str = "",
         log: bool = False,
         scores: Mapping[str, Sequence[str]] | None = None,
@@ -52,9 +54,12 @@ class Lines(CellFigure):
         paper: str = "",
     ) -> None:
         super().__init__(names=names, paper=paper)
+        if scores and metrics:
+            raise NoveltyError("figure.scores and figure.metrics both name the lines of a row: give one of them.")
         if log and any(value <= 0 for value in values):
             raise NoveltyError("figure.log is true and figure.values has 0, or less: leave one of them out.")
         self.metric, self.x, self.log = metric, x, log
+        self.metrics = {str(line): named for line, named in (metrics or {"": metric}).items()}
         self.scores = {str(line): tuple(named) for line, named in (scores or {}).items()}
         self.values = tuple(float(value) for value in values)
         for line, named in self.scores.items():
@@ -91,7 +96,8 @@ class Lines(CellFigure):
                     for value, score in zip(self.values, named, strict=True):
                         found.append((run.cell.row, line, value, *about, run.metric(self.metric, score)))
             else:
-                found.append((run.cell.row, "", float(run.cell.column), *about, run.metric(self.metric)))
+                for line, metric in self.metrics.items():
+                    found.append((run.cell.row, line, float(run.cell.column), *about, run.metric(metric)))
         names = ("row", "line", "x", "seed", "member", "members", "value")
         return Numbers({"numbers": {n: np.array(c) for n, c in zip(names, zip(*found, strict=True), strict=True)}}, {})
 

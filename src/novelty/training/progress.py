@@ -54,7 +54,8 @@ class ProgressBar(L.Callback):
             self._bar.update(self._task, completed=done, losses=losses)
         else:
             left = (now - self._start) / max(1, done - self._first) * (self._total - done)
-            self.console.print(f"{self._what}: {done:,} of {self._total:,}, {left / 60:.0f} min left  {losses}")
+            line = f"{self._what}: {done:,} of {self._total:,}, {left / 60:.0f} min left  {losses}"
+            self.console.print(line, soft_wrap=True)
 
     def _close(self) -> None:
         if self._bar:
