@@ -69,7 +69,7 @@ def _damaged(record: Any, data: st.DataObject) -> str:
     return json.dumps(record)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_a_damaged_record_is_named_or_read_by_every_reader(records: Path, data: st.DataObject) -> None:
     planned = plan(f"paths.runs={records}", "method=kde")
