@@ -40,7 +40,7 @@ def _rows() -> Iterator[Any]:
             yield pytest.param(name, row.name, marks=[pytest.mark.slow] if slow else [], id=f"{name}-{row.name}")
 
 
-@pytest.mark.parametrize(("name", "row"), _rows())
+@pytest.mark.parametrize(("name", "row"), list(_rows()))
 def test_a_cell_of_every_row_runs_and_finds_its_place(
     name: str, row: str, tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
