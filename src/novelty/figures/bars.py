@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -137,7 +138,7 @@ class Bars(CellFigure):
         if MEAN in groups:
             axes.axvline(len(groups) - 1.5, color=style.FAINT, linewidth=0.8, zorder=0)
         labels = [in_words(group) if self.over == "metrics" else self.name(group) for group in groups]
-        axes.set_xticks(range(len(groups)), labels)
+        axes.set_xticks(range(len(groups)), [_wrapped(label, len(groups)) for label in labels])
         axes.set_xlim(-0.55, len(groups) - 0.45)
         axes.set_ylim(bottom=self.base)
         self._key(axes, table, bars)
@@ -169,6 +170,11 @@ class Bars(CellFigure):
             entries.append((self.name(bar) + ("" if ran else " (printed)"), style.COLOURS[place % len(style.COLOURS)]))
         both = any(len(_values(table, group, bar)) == 2 for group in distinct(table["group"]) for bar in bars)
         style.key(axes, [*entries, *([("— printed", style.INK)] if both else [])])
+
+
+def _wrapped(label: str, groups: int) -> str:
+    """A label in lines that fit below one of so many groups: a page of text has about 110 letters of this size."""
+    return textwrap.fill(label, max(6, 100 // groups), break_long_words=False)
 
 
 def _values(table: Columns, group: str, bar: str) -> dict[str, tuple[float, float]]:
