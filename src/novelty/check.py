@@ -205,7 +205,7 @@ def check(cfg: DictConfig) -> Node:
     for name in known:
         if name not in plain:
             raise NoveltyError(f"{name} is missing: leave out ~{name}.")
-    if not -(2**63) <= plain["seed"] < 2**63:
+    if not isinstance(plain["seed"], int) or not -(2**63) <= plain["seed"] < 2**63:
         raise NoveltyError(f"seed={plain['seed']} must be a whole number of at most 63 bits.")
     plain["method"] = bind(plain["method"], "method", Method)
     plain["protocol"] = bind(plain["protocol"], "protocol", Protocol)
