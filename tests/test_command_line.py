@@ -25,6 +25,7 @@ def novelty(*arguments: str, module: str = "novelty.run", cwd: Path | None = Non
 WRONG = {
     "method.widht=3": ("method.widht is no option of Autoencoder", "Options:"),
     "method.epochs=many": ("method.epochs=many must be a whole number",),
+    "method=[kde,ocsvm]": ("method=[kde,ocsvm] is no choice", "-m method=A,B"),
     "method=autoencodr": ("There is no method autoencodr; did you mean autoencoder?", "kde"),
     "data=cifar": ("There is no data cifar; did you mean cifar10?",),
     "hardware.precison=16": ("hardware.precison is no key", "did you mean precision?"),

@@ -23,7 +23,16 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from novelty.config import conf_dir, experiments_dir, explain, matching, names_under, open_overrides, register
+from novelty.config import (
+    conf_dir,
+    experiments_dir,
+    explain,
+    group_of,
+    matching,
+    names_under,
+    open_overrides,
+    register,
+)
 from novelty.doors import door, keep_memory
 from novelty.errors import NoveltyError
 from novelty.flags import in_order
@@ -109,6 +118,8 @@ def _arguments(typed: list[str]) -> list[str]:
         name, _, value = argument.partition("=")
         if name in ("table", "figure") and value not in ("", "null"):
             argument = f"{name}=" + ",".join(found for pattern in value.split(",") for found in matching(name, pattern))
+        if value.startswith(("[", "{")) and group_of(name).isalpha() and (conf_dir() / group_of(name)).is_dir():
+            raise NoveltyError(f"{argument} is no choice: name one of the group, or several in a sweep, -m {name}=A,B.")
         if value == "null" and (conf_dir() / name).is_dir() and name != "recipe":
             raise NoveltyError(f"{name}=null leaves the run without its {name}: choose one of the names in --help.")
         expanded.append(argument)
