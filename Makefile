@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-TABLE  ?= piad/table2_mnist
+TABLE   ?= piad/table2_mnist
+WORKERS ?= 2
 
 .PHONY: run test slow check format table report wheel clean
 .DELETE_ON_ERROR:
@@ -12,7 +13,7 @@ run: $(STAMP)                 ## train the default method on the embedded digits
 	$(BIN)/python -m novelty.run
 
 test: $(STAMP)                ## what CI runs: everything but learning and real data
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 slow: $(STAMP)                ## learning tests and real data ($$NOVELTY_DATA says where it lies)
 	$(BIN)/python -m pytest -m slow --timeout 3600

@@ -94,7 +94,8 @@ class Hardware:
 class Logger:
     """csv, tensorboard, wandb: which loggers write; project, entity, mode: W&B's (auto = online if it answers).
 
-    tags: of the W&B run, beside method, data, protocol, budget and normal classes.
+    tags: of the W&B run, beside method, data, protocol, budget, normal classes and tables.
+    tables: the published tables and figures that ask for the cell; a sweep over them says so itself.
     """
 
     csv: bool = True
@@ -104,6 +105,7 @@ class Logger:
     entity: str | None = None
     mode: str = "auto"
     tags: list[str] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
 
 
 @dataclass

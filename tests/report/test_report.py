@@ -11,9 +11,12 @@ import pytest
 
 from novelty.check import check, defaults
 from novelty.config import compose_cell, open_overrides
+from novelty.figures import style
 from novelty.report import compare, render
 from novelty.report.__main__ import _main
 from novelty.report.match import fill
+from novelty.report.page import Section, to_html
+from novelty.report.plots import class_bars
 from novelty.tables import Table, load_table
 
 NAME = "piad/table2_mnist"
@@ -179,7 +182,7 @@ def test_every_printed_row_is_shown_and_what_is_not_run_says_so(table: Table) ->
     assert sum(row[0] == "  ours" for row in rows) == 2
 
 
-@pytest.mark.parametrize("form", ["terminal", "markdown", "csv"])
+@pytest.mark.parametrize("form", ["terminal", "markdown", "latex", "csv", "html"])
 def test_the_door_reads_records_and_names_broken_ones(
     form: str, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,3 +198,35 @@ def test_the_door_reads_records_and_names_broken_ones(
     assert "0.885" in printed
     if form != "csv":
         assert "unreadable" in printed
+
+
+def test_bars_are_ours_with_their_spread_and_print_as_marks(table: Table, tmp_path: Path) -> None:
+    lines = found(table, [*whole_row(table, "piad"), *whole_row(table, "piad", 0.7, data__digest="other")])
+    bars = class_bars(table, lines)
+    assert bars is not None
+    first, _ = style.save(bars, tmp_path)
+    assert first.read_bytes().startswith(b"\x89PNG")
+    (axes,) = bars.axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == [*"0123456789", "mean"]
+    heights = [bar.get_y() + bar.get_height() for bar in axes.patches]
+    assert heights == pytest.approx([0.91] * 11 + [0.71] * 11)
+    assert len(axes.lines) == 1 + 2 * 10 * 2 + 2 * 11  # the rule before the mean, caps of whiskers, marks of print
+    assert class_bars(table, []) is None
+
+
+def test_the_page_of_a_table_is_whole_and_escapes_what_it_shows(table: Table) -> None:
+    lines = found(table, whole_row(table, "piad"))
+    rows, bars = render.rows_of(table, lines, {}), class_bars(table, lines)
+    page = to_html([Section(table, rows, ["<b>&"], bars)])
+    assert "data:image/svg+xml;base64," in page
+    assert "&lt;b&gt;&amp;" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert page.count("<tr>") == len(rows)
+
+
+def test_latex_compiles_by_rule_and_leaves_out_differences(table: Table) -> None:
+    rows = render.rows_of(table, found(table, whole_row(table, "piad")), {})
+    text = render.to_latex(table, [*rows, ["a_b & 5 %", *["0.1±0.2"] * 11, ""]], [])
+    assert text.count(r" \\") == 1 + len(rows) - 1 - 1 + 1
+    assert r"a\_b \& 5 \% & 0.1$\pm$0.2" in text
+    assert "difference" not in text

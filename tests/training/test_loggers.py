@@ -54,7 +54,7 @@ def test_csv_tensorboard_and_offline_wandb_hold_losses_and_results(
 def test_loggers_hold_curves_scores_and_pictures(runs: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    typed = (*LOGGED, "pictures=true", "logger.tags=[mine]")
+    typed = (*LOGGED, "pictures=true", "logger.tags=[mine]", "logger.tables=[piad/table2_mnist]")
     record = run(*typed)
     logs = plan(*typed).record.folder / "logs"
     board = EventAccumulator(str(logs / "tensorboard"))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from novelty.errors import NoveltyError
-from novelty.training.sweep import expand
+from novelty.training.sweep import PlannedCell, expand, submitted
 
 TABLE = "table=piad/table2_mnist"
 SWEEP = [
@@ -24,7 +24,7 @@ SWEEP = [
 ]  # fmt: skip
 
 
-def _cells(*typed: str, seeds: int | None = None) -> list[list[str]]:
+def _cells(*typed: str, seeds: int | None = None) -> dict[tuple[str, ...], tuple[str, ...]]:
     return expand([[TABLE, *typed]], seeds)
 
 
@@ -65,7 +65,16 @@ def test_narrowing_to_nothing_says_what_there_is() -> None:
 
 
 def test_equal_cells_are_run_once() -> None:
-    assert expand([["method=kde"], ["method=kde"]], None) == [["method=kde"]]
+    assert expand([["method=kde"], ["method=kde"]], None) == {("method=kde",): ()}
+
+
+def test_cells_are_tagged_with_every_table_that_asks_for_them() -> None:
+    pair = ("crbnd/table1_caltech256_auroc", "crbnd/table1_caltech256_f1")
+    cells = expand([[f"table={pair[0]}"], [f"table={pair[1]}"], ["method=kde"]], 1)
+    assert set(cells.values()) == {pair, ()}
+    planned = [PlannedCell(list(cell), tables, "", "missing") for cell, tables in cells.items()]
+    for cell, overrides in zip(planned, submitted(planned), strict=True):
+        assert (f"logger.tables=[{','.join(pair)}]" in overrides) == bool(cell.tables)
 
 
 def _sweep(runs: Path, *more: str) -> subprocess.Popen[str]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 OURS, PRINTED, MEAN = "ours", "printed", "mean"
 
+Bar = tuple[str, str, str, float, float, int]
+"""Group, bar, source ("ours" or "printed"), value, std over seeds and seeds (nan and 0 of printed values)."""
+
 
 class Bars(CellFigure):
     """Means over seeds (and over the members of a column), with their standard deviation as a whisker.
@@ -58,8 +61,8 @@ class Bars(CellFigure):
             raise NoveltyError("figure.beside names printed rows: figure.published must say of which block.")
 
     def gather(self, runs: Sequence[Run]) -> Numbers:
-        """One table: group, bar, source ("ours" or "printed"), value, std and seeds (nan and 0 of printed values)."""
-        found: list[tuple[Any, ...]] = []
+        """One table of bars, ours and printed."""
+        found: list[Bar] = []
         for place, metric in enumerate(self.metrics):
             columns = list(dict.fromkeys(run.cell.column for run in runs))
             for row in dict.fromkeys(run.cell.row for run in runs):
@@ -74,11 +77,14 @@ class Bars(CellFigure):
                         found.append((group, row, OURS, point.mean, point.std, point.seeds))
             if self.published:
                 shown = [*dict.fromkeys(run.cell.row for run in runs), *self.beside]
-                found += self._printed(self.published[place], metric, columns, shown)
+                block = published(self.published[place])
+                if self.over == "metrics":
+                    found += [(metric, *bar[1:]) for bar in printed_bars(block, (), shown)]
+                else:
+                    found += printed_bars(block, columns, shown)
         if not any(entry[2] == OURS for entry in found):
             raise NoveltyError("No bar has all of its cells yet: the same command runs what is missing.")
-        names = ("group", "bar", "source", "value", "std", "seeds")
-        return Numbers({"numbers": {n: np.array(c) for n, c in zip(names, zip(*found, strict=True), strict=True)}}, {})
+        return numbers_of(found)
 
     def _groups(self, own: Sequence[Run], columns: Sequence[str], metric: str) -> dict[str, list[Run]]:
         """What stands along the axis, and the cells of a row that are averaged for it."""
@@ -87,23 +93,6 @@ class Bars(CellFigure):
         groups = {column: [run for run in own if run.cell.column == column] for column in columns}
         groups = {column: members for column, members in groups.items() if members}
         return groups | ({MEAN: list(own)} if len(columns) > 1 else {})
-
-    def _printed(self, block: str, metric: str, columns: Sequence[str], shown: Sequence[str]) -> list[tuple[Any, ...]]:
-        """Values of the printed rows that are shown, as fractions of the block's unit."""
-        printed = published(block)
-        names, unit = [str(name) for name in printed["columns"]], float(printed["unit_max"])
-        found = []
-        for row in (row for row in printed["rows"] if row["method"] in shown):
-            values = dict(zip(names, row["values"], strict=True)) | {MEAN: row["mean"]}
-            wanted = {metric: MEAN} if self.over == "metrics" else {c: c for c in [*columns, MEAN]}
-            if self.over == "columns" and len(columns) == 1:
-                del wanted[MEAN]
-            found += [
-                (group, row["method"], PRINTED, values[name] / unit, float("nan"), 0)
-                for group, name in wanted.items()
-                if values.get(name) is not None
-            ]
-        return found
 
     def finding(self, numbers: Numbers) -> str:
         table = numbers.tables["numbers"]
@@ -151,7 +140,7 @@ class Bars(CellFigure):
             height, std = values[OURS]
             axes.bar(x, height - self.base, 0.9 * width, bottom=self.base, color=colour)
             if not np.isnan(std):
-                axes.errorbar(x, height, std, color=style.INK, linewidth=0.8, capsize=1.5)
+                axes.errorbar(x, height, std, fmt="none", ecolor=style.INK, elinewidth=0.8, capsize=1.5)
             if PRINTED in values:
                 half = 0.45 * width
                 axes.plot([x - half, x + half], [values[PRINTED][0]] * 2, color=style.INK, linewidth=1.5)
@@ -170,6 +159,24 @@ class Bars(CellFigure):
             entries.append((self.name(bar) + ("" if ran else " (printed)"), style.COLOURS[place % len(style.COLOURS)]))
         both = any(len(_values(table, group, bar)) == 2 for group in distinct(table["group"]) for bar in bars)
         style.key(axes, [*entries, *([("— printed", style.INK)] if both else [])])
+
+
+def numbers_of(bars: Sequence[Bar]) -> Numbers:
+    """Bars as the one table that is drawn."""
+    names = ("group", "bar", "source", "value", "std", "seeds")
+    return Numbers({"numbers": {n: np.array(c) for n, c in zip(names, zip(*bars, strict=True), strict=True)}}, {})
+
+
+def printed_bars(block: Mapping[str, Any], columns: Sequence[str], rows: Sequence[str]) -> list[Bar]:
+    """Values of a printed block's ``rows`` as fractions of its unit: ``columns``, and their mean unless that is one."""
+    names, unit = [str(name) for name in block["columns"]], float(block["unit_max"])
+    wanted = [*columns, *([MEAN] if len(columns) != 1 else [])]
+    found: list[Bar] = []
+    for row in (row for row in block["rows"] if row["method"] in rows):
+        values = dict(zip(names, row["values"], strict=True)) | {MEAN: row["mean"]}
+        shown = [name for name in wanted if values.get(name) is not None]
+        found += [(name, row["method"], PRINTED, values[name] / unit, float("nan"), 0) for name in shown]
+    return found
 
 
 def _wrapped(label: str, groups: int) -> str:

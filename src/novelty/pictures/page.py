@@ -81,6 +81,11 @@ def page(record: Record, pictures: Path) -> str:
         "<h2>Configuration</h2>",
         f"<details><summary>as it ran, defaults filled in</summary><pre>{config}</pre></details>",
     ]
+    return document(title, parts)
+
+
+def document(title: str, parts: Iterable[str]) -> str:
+    """A self-contained page in the project's style; ``parts``: of its body, as HTML."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -1,4 +1,4 @@
-"""A table on the terminal, in Markdown or as CSV: paper | ours | difference | verdict."""
+"""A table on the terminal, in Markdown, LaTeX or as CSV: paper | ours | difference | verdict."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from novelty.report.compare import Line, class_mean, verdict
 from novelty.tables import Row, Table
 
 MEAN = "mean"
+
+SHOWN = 5
+"""Unreadable records that are named; more are counted."""
 
 
 def rows_of(table: Table, found: Sequence[Line], failed: Mapping[tuple[str, str], str]) -> list[list[str]]:
@@ -92,27 +95,36 @@ def notes_of(table: Table, rows: Sequence[Row], bad: Sequence[dict[str, Any]]) -
     """What has to be said below the table."""
     notes = [table.note] if table.note else []
     notes += [f"{row.name}: {row.note}." for row in rows if row.note]
-    notes += [f"Left out, unreadable: {record['path']} ({record['error']})." for record in bad]
+    notes += [f"Left out, unreadable: {record['path']} ({record['error']})." for record in bad[:SHOWN]]
+    if len(bad) > SHOWN:
+        notes.append(f"Left out, unreadable: {len(bad) - SHOWN} more records.")
     return notes
+
+
+def numbered(rows: list[list[str]]) -> tuple[list[list[str]], list[str]]:
+    """The lines below the header with their last column turned into marks at the labels, and the footnotes in order."""
+    footnotes: dict[str, int] = {}
+    lines = []
+    for label, *values, footnote in rows[1:]:
+        mark = f" [{footnotes.setdefault(footnote, len(footnotes) + 1)}]" if footnote else ""
+        lines.append([label + mark, *values])
+    return lines, [f"[{number}] {footnote}" for footnote, number in footnotes.items()]
 
 
 def to_terminal(console: Console, table: Table, rows: list[list[str]], notes: Sequence[str]) -> None:
     """The table, its last column as numbered footnotes; wider than the terminal rather than cut."""
     grid = Grid(title=f"{table.name}: {table.printed['title']}", title_justify="left", box=None, pad_edge=False)
-    footnotes: dict[str, int] = {}
+    lines, footnotes = numbered(rows)
     for i, heading in enumerate(rows[0][:-1]):
         grid.add_column(heading, justify="right" if i else "left", no_wrap=True)
-    for label, *values, footnote in rows[1:]:
-        mark = f" [{footnotes.setdefault(footnote, len(footnotes) + 1)}]" if footnote else ""
+    for label, *values in lines:
         style = None if label.startswith("  ours") else "dim" if label.startswith("  ") else "bold"
-        grid.add_row(Text(label + mark), *values, style=style)
+        grid.add_row(Text(label), *values, style=style)
     wide = Console(
         file=console.file, highlight=False, width=max(console.width, Console(width=1000).measure(grid).maximum)
     )
     wide.print(grid)
-    for footnote, number in footnotes.items():
-        console.print(Text(f"[{number}] {footnote}", style="dim"))
-    for note in notes:
+    for note in [*footnotes, *notes]:
         console.print(Text(note, style="dim"))
 
 
@@ -123,6 +135,25 @@ def to_markdown(table: Table, rows: list[list[str]], notes: Sequence[str]) -> st
     lines += ["|" + "---|" * len(rows[0])]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows[1:]]
     return "\n".join([*lines, "", *notes]) + "\n"
+
+
+def to_latex(table: Table, rows: list[list[str]], notes: Sequence[str]) -> str:
+    """A `table` environment for the booktabs package; differences are left out, as a paper has no room for them."""
+    names = [_tex(name) for name in rows[0][1:-1]]
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_tex(table.printed['title'])}}}"]
+    lines += [rf"\begin{{tabular}}{{l{'r' * len(names)}}}", r"\toprule", " & ".join(["", *names]) + r" \\", r"\midrule"]
+    for label, *values, _ in rows[1:]:
+        if not label.startswith("  difference"):
+            shown = rf"\quad {_tex(label.strip())}" if label.startswith("  ") else _tex(label)
+            lines.append(" & ".join([shown, *(_tex(value).replace("±", r"$\pm$") for value in values)]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}", *(rf"% {note}" for note in notes), r"\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+def _tex(text: str) -> str:
+    """Text with LaTeX's special characters escaped."""
+    specials = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(specials.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
 
 
 def to_csv(rows: list[list[str]]) -> str:

@@ -71,7 +71,7 @@ def _wandb(plan: Plan, folder: Path, wanted: Node) -> Logger:
         id=plan.record.training,
         save_dir=str(folder),
         group=f"{plan.choices['method']}/{plan.choices['data']}",
-        tags=[*plan.choices.values(), *plan.normal, *wanted["tags"]],
+        tags=[*plan.choices.values(), *plan.normal, *wanted["tables"], *wanted["tags"]],
         config={k: v for k, v in plan.config.items() if k not in ("paths", "logger")},
         resume="allow" if online else None,
         settings=settings,

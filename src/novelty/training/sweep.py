@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rich.console import Console
@@ -22,28 +22,36 @@ ORDER = ("cut", "failed", "missing", "running", "done", "impossible")
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell with what is known before it runs. ``state`` is that of its record, or "impossible" with an ``error``."""
+    """A cell with what is known before it runs.
+
+    state:  that of its record, or "impossible" with an ``error``.
+    tables: the tables and figures that ask for it.
+    """
 
     overrides: list[str]
+    tables: tuple[str, ...]
     title: str
     state: str
     error: str = ""
     record: Record | None = None
 
 
-def expand(combinations: Sequence[Sequence[str]], seeds: int | None, keep: str = KEEP_NONE) -> list[list[str]]:
-    """Override lists of single cells, without repetitions.
+def expand(
+    combinations: Sequence[Sequence[str]], seeds: int | None, keep: str = KEEP_NONE
+) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Overrides of single cells, without repetitions -> the tables and figures that ask for each.
 
     seeds: at most so many per cell of a table or figure (budget).  keep: what these keep, where nothing is said.
     """
-    cells: dict[tuple[str, ...], None] = {}
+    cells: dict[tuple[str, ...], tuple[str, ...]] = {}
     for combination in combinations:
         layout = layout_of(combination)
         if layout is None:
-            cells[tuple(_own(combination))] = None
+            cells.setdefault(tuple(_own(combination)), ())
         else:
-            cells |= dict.fromkeys(overrides for _, overrides in asked(layout, combination, seeds, keep))
-    return [list(cell) for cell in cells]
+            for _, overrides in asked(layout, combination, seeds, keep):
+                cells[overrides] = tuple(dict.fromkeys([*cells.get(overrides, ()), layout.name]))
+    return cells
 
 
 def layout_of(typed: Sequence[str]) -> Layout | None:
@@ -97,23 +105,29 @@ def _same(one: str, other: str) -> bool:
     return key_of(one) == key_of(other) and _value(one) == _value(other)
 
 
-def plan_all(cells: Sequence[list[str]], search_path: tuple[str, ...] = ()) -> list[PlannedCell]:
-    """State of every cell, in the order in which they are to run; nothing is trained or written."""
+def plan_all(cells: Mapping[tuple[str, ...], tuple[str, ...]], search_path: tuple[str, ...] = ()) -> list[PlannedCell]:
+    """State of every cell of `expand`, in the order in which they are to run; nothing is trained or written."""
     planned = []
-    for overrides in cells:
+    for typed, tables in cells.items():
+        overrides = list(typed)
         title = " ".join(o.lstrip("+") for o in overrides)
         try:
             plan = make_plan(*compose_cell(overrides, search_path))
-            planned.append(PlannedCell(overrides, plan.title, plan.record.state(), record=plan.record))
+            planned.append(PlannedCell(overrides, tables, plan.title, plan.record.state(), record=plan.record))
         except NoveltyError as error:
-            planned.append(PlannedCell(overrides, title, "impossible", str(error)))
+            planned.append(PlannedCell(overrides, tables, title, "impossible", str(error)))
     return sorted(planned, key=lambda cell: ORDER.index(cell.state))
 
 
 def submitted(cells: Sequence[PlannedCell]) -> list[list[str]]:
-    """Overrides to run: evaluations that share a training keep its weights until `tidy_shared`."""
+    """Overrides to run, tagged with their tables; evaluations that share a training keep its weights until
+    `tidy_shared`."""
     shared = _shared(cells)
-    return [["keep=weights" if o == KEEP_NONE and cell in shared else o for o in cell.overrides] for cell in cells]
+    found = []
+    for cell in cells:
+        overrides = ["keep=weights" if o == KEEP_NONE and cell in shared else o for o in cell.overrides]
+        found.append([*overrides, *([f"logger.tables=[{','.join(cell.tables)}]"] if cell.tables else [])])
+    return found
 
 
 def tidy_shared(cells: Sequence[PlannedCell]) -> None:
