@@ -8,9 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from cells import plan, quiet
+from cells import run as run_cell
 from hydra.core.global_hydra import GlobalHydra
 
+from novelty.figures.cells import Run
 from novelty.run import _main
+from novelty.tables import Cell, Row
+from novelty.training.trained import load_trained
 
 TINY = ("budget=smoke", "budget.max_train=16", "budget.max_test=40", "hardware=cpu", "logger=none")
 
@@ -39,3 +44,13 @@ def drawn(runs: Path, name: str) -> tuple[Path, dict[str, Any], list[dict[str, s
     with (folder / "numbers.csv").open(encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     return folder, json.loads((folder / "about.json").read_text(encoding="utf-8")), lines
+
+
+def trained_runs(*overrides: str) -> list[Run]:
+    """One cell of the digits that keeps its weights, as a figure receives it."""
+    typed = ("method=autoencoder", "pictures=false", *overrides)
+    run_cell(*typed)
+    planned = plan(*typed)
+    record = json.loads(planned.record.result.read_text(encoding="utf-8"))
+    row = Row("ae", (), (0,))
+    return [Run(Cell("ae", "3", 0, ()), row, record, planned.record.result, lambda: load_trained(planned, quiet()))]

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from cells import plan, quiet
-from cells import run as run_cell
-from figures.drawing import TINY, drawn, run, write_figure
+from cells import plan
+from figures.drawing import TINY, drawn, run, trained_runs, write_figure
 from torch import Tensor
 
 from novelty.errors import NoveltyError
 from novelty.figures import style
 from novelty.figures.base import Numbers
-from novelty.figures.cells import Run
 from novelty.figures.sheet import Sheet
-from novelty.tables import Cell, Column, Layout, Row
-from novelty.training.trained import load_trained
+from novelty.tables import Column, Layout, Row
 
 SHEET = """
 _target_: novelty.figures.sheet.Sheet
@@ -34,18 +30,8 @@ cells:
 """
 
 
-def _runs(*overrides: str) -> list[Run]:
-    """One cell of the digits that keeps its weights, as a figure receives it."""
-    typed = ("method=autoencoder", "pictures=false", *overrides)
-    run_cell(*typed)
-    planned = plan(*typed)
-    record = json.loads(planned.record.result.read_text(encoding="utf-8"))
-    row = Row("ae", (), (0,))
-    return [Run(Cell("ae", "3", 0, ()), row, record, planned.record.result, lambda: load_trained(planned, quiet()))]
-
-
 def test_a_sheet_shows_what_the_record_scored(runs: Path) -> None:
-    (cell,) = found = _runs()
+    (cell,) = found = trained_runs()
     numbers = Sheet(normal=2, novel=3).gather(found)
     table = numbers.tables["numbers"]
     planned = plan("method=autoencoder")
@@ -62,7 +48,7 @@ def test_a_sheet_shows_what_the_record_scored(runs: Path) -> None:
 
 
 def test_images_may_be_the_most_or_least_novel_by_the_record(runs: Path) -> None:
-    found = _runs()
+    found = trained_runs()
     novel, scores = plan("method=autoencoder").split.novel, found[0].scores()
     for order, extreme in (("most", np.max), ("least", np.min)):
         table = Sheet(normal=1, novel=1, order=order).gather(found).tables["numbers"]
@@ -70,13 +56,13 @@ def test_images_may_be_the_most_or_least_novel_by_the_record(runs: Path) -> None
 
 
 def test_a_method_whose_weights_were_dropped_is_trained_again_to_the_same(runs: Path) -> None:
-    (kept,) = _runs()
+    (kept,) = trained_runs()
     before = Sheet(normal=1, novel=1).gather([kept])
     planned = plan("method=autoencoder")
     planned.record.tidy("none")
     assert not planned.record.weights.exists()
     record = planned.record.result.read_bytes()
-    after = Sheet(normal=1, novel=1).gather(_runs("keep=none"))
+    after = Sheet(normal=1, novel=1).gather(trained_runs("keep=none"))
     assert planned.record.weights.is_file()
     assert planned.record.result.read_bytes() == record
     for key, picture in before.pictures.items():
@@ -101,7 +87,7 @@ def test_rows_on_the_same_images_share_a_block(
 
 
 def test_rows_on_other_images_have_blocks_of_their_own(runs: Path) -> None:
-    small, large = _runs()[0], _runs("data.image_size=16")[0]
+    small, large = trained_runs()[0], trained_runs("data.image_size=16")[0]
     table = Sheet(normal=1, novel=1).gather([small, large]).tables["numbers"]
     assert list(dict.fromkeys(table["block"].tolist())) == ["3", "3 · ae"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from novelty.data.datamodule import to_float
 from novelty.errors import NoveltyError
 from novelty.figures import style
-from novelty.figures.base import Numbers
+from novelty.figures.base import Columns, Numbers
 from novelty.figures.cells import CellFigure, Run, Trained, distinct, one_cell_each
 from novelty.figures.overlay import HEAT
 from novelty.methods.base import Method
@@ -167,10 +167,8 @@ class Sheet(CellFigure):
     ) -> None:
         table = numbers.tables["numbers"]
         several = len(distinct(table["row"])) > 1
-        rows = distinct(table["row"][table["block"] == block])
-        own = {row: (table["block"] == block) & (table["row"] == row) for row in rows}
-        novel = table["novel"][own[rows[0]]]
-        scores = [(_last_of(keys, row), table["value"][here]) for row, here in own.items()]
+        novel = table["novel"][table["block"] == block]  # of each image, over and over
+        scores = self._values(table, block, keys)
         axes.text(0.04, top - 0.14, self.name(block), fontsize=8, fontweight="bold", va="center")
         for place, key in enumerate(keys):
             _, row, name = key
@@ -191,6 +189,13 @@ class Sheet(CellFigure):
                 if place == 0:
                     kind, colour = ("novel", style.ORANGE) if novel[line] else ("normal", style.MUTED)
                     axes.text(left - 0.07, bottom + side / 2, kind, fontsize=7, ha="right", va="center", color=colour)
+
+    def _values(
+        self, table: Columns, block: str, keys: Sequence[tuple[str, ...]]
+    ) -> list[tuple[tuple[str, ...], np.ndarray]]:
+        """Pictures of a block with what stands below each of their images: a row's scores under its last one."""
+        own = {row: (table["block"] == block) & (table["row"] == row) for row in distinct(table["row"])}
+        return [(_last_of(keys, row), table["value"][here]) for row, here in own.items() if here.any()]
 
     def _heading(self, name: str) -> str:
         return f"map ≥ {self.threshold:g}" if name == FOUND else self.name(name)
