@@ -48,7 +48,7 @@ def test_a_cell_of_every_row_runs_and_finds_its_place(
     table = load_table(name)
     first = next(cell for cell in table.cells() if cell.row == row)
     cell = open_overrides([*first.overrides, *SMALL])
-    assert [*open_overrides(first.overrides), "keep=none", "pictures=false"] in expand([[f"table={name}"]], None)
+    assert (*open_overrides(first.overrides), "keep=none", "pictures=false") in expand([[f"table={name}"]], None)
     cfg, choices = compose_cell(cell)
     WRITERS[choices["data"]](tmp_path)
     if cfg.method.get("weights"):

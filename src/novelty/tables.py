@@ -75,12 +75,51 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """Printed numbers that are not what their table says; ``rows`` and ``columns`` ("mean" is one), all where empty.
+
+    compared: only said below the table, where True; otherwise nothing is held against these numbers.
+    """
+
+    table: str
+    reason: str
+    standing: str
+    rows: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    compared: bool = False
+
+    def touches(self, row: str, column: str) -> bool:
+        """Whether this number is one of them."""
+        return (not self.rows or row in self.rows) and (not self.columns or column in self.columns)
+
+
+@dataclass(frozen=True)
 class Table(Layout):
-    """A table of `experiments/table`, with the printed block that it stands for."""
+    """A table of `experiments/table`, with the printed block that it stands for and what is wrong with that."""
 
     metric: str
     printed: dict[str, Any]
     note: str = ""
+    corrections: tuple[Correction, ...] = ()
+
+    @property
+    def unit(self) -> float:
+        """What a printed value is divided by for ours: 100 for percent, 1 for fractions and for what has no unit."""
+        return float(self.printed["unit_max"] or 1)
+
+    @property
+    def higher(self) -> bool:
+        """Whether a higher value is better."""
+        return bool(self.printed.get("higher_is_better", True))
+
+    @property
+    def bounded(self) -> bool:
+        """Whether values lie between 0 and the unit, as an AUROC does and an FID does not."""
+        return self.printed["unit_max"] is not None
+
+    def corrected(self, row: str, column: str) -> Correction | None:
+        """Why nothing is held against a printed number; None where it may be."""
+        return next((c for c in self.corrections if not c.compared and c.touches(row, column)), None)
 
 
 def load_table(name: str) -> Table:
@@ -88,9 +127,12 @@ def load_table(name: str) -> Table:
     path = experiments_dir() / "table" / f"{name}.yaml"
     try:
         spec = _read(path)
-        layout = _layout(name, spec)
         return Table(
-            **vars(layout), metric=spec["metric"], printed=published(spec["published"]), note=spec.get("note", "")
+            **vars(_layout(name, spec)),
+            metric=spec["metric"],
+            printed=published(spec["published"]),
+            note=spec.get("note", ""),
+            corrections=corrections(spec["published"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise NoveltyError(f"The table file {path} lacks or misplaces {error}.") from error
@@ -104,6 +146,15 @@ def load_figure(name: str) -> Layout | None:
         return _layout(name, spec["cells"]) if "cells" in spec else None
     except (KeyError, TypeError, AttributeError) as error:
         raise NoveltyError(f"The figure file {path} lacks or misplaces {error}.") from error
+
+
+def corrections(identifier: str) -> tuple[Correction, ...]:
+    """What is known to be wrong with the printed block ``piad/table2_mnist``."""
+    listed = _read(experiments_dir() / "published" / "corrections.yaml")["corrections"]
+    own = [dict(entry) for entry in listed if entry["table"] == identifier]
+    for entry in own:
+        entry |= {name: tuple(str(value) for value in entry.get(name, ())) for name in ("rows", "columns")}
+    return tuple(Correction(**entry) for entry in own)
 
 
 def _layout(name: str, spec: dict[str, Any]) -> Layout:

@@ -11,13 +11,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cells import plan, run
+from cells import plan, quiet, run
+from data.fakes.mvtec_ad import write_mvtec_ad
+from figures.drawing import trained_runs
 from PIL import Image
 
+from novelty.config import compose_cell, open_overrides
 from novelty.pictures.extremes import ends
-from novelty.pictures.page import page
+from novelty.pictures.localisation import localisation
+from novelty.pictures.page import CAPTIONS, page
 from novelty.pictures.ranking import curves, histogram
 from novelty.pictures.training import read_log, training
+from novelty.training.cell import run_cell
+from novelty.training.plan import make_plan
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -118,3 +124,25 @@ def test_a_log_that_was_cut_is_joined(tmp_path: Path) -> None:
     assert drawing is not None
     assert len(drawing.axes) == 3
     assert training({}) is None
+
+
+def test_maps_are_laid_over_marked_defects(tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOVELTY_DATA", str(tmp_path))
+    write_mvtec_ad(tmp_path / "mvtec_ad", "screw")
+    typed = ("data=mvtec_ad", "data.source.category=screw", "data.image_size=32", "evaluation=pixel")
+    small = ("method=autoencoder", "method.epochs=1", "pictures=true", "budget=smoke", "hardware=cpu", "logger=none")
+    record = run_cell(make_plan(*compose_cell(open_overrides([*typed, *small]))), "test", quiet())
+    folder = Path(next(runs.rglob("result.json"))).parent
+    with Image.open(folder / "pictures" / "overlays.png") as image:
+        assert image.width > 600
+        blue = (np.abs(np.asarray(image.convert("RGB")).astype(int) - (0, 114, 178)).sum(2) < 30).sum()
+    assert blue > 50  # the contour of the ground truth
+    text = (folder / "page.html").read_text(encoding="utf-8")
+    assert CAPTIONS["overlays"] in text
+    assert record["primary"] in record["metrics"]
+
+
+def test_without_masks_nothing_is_laid_over(runs: Path) -> None:
+    plain = trained_runs()[0]
+    assert plain.load is not None
+    assert localisation(plain.load(), "mse") is None

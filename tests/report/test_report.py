@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from novelty.report.__main__ import _main
 from novelty.report.match import fill
 from novelty.report.page import Section, to_html
 from novelty.report.plots import class_bars
-from novelty.tables import Table, load_table
+from novelty.tables import Correction, Table, load_table
 
 NAME = "piad/table2_mnist"
 
@@ -67,6 +68,14 @@ def found(table: Table, records: list[dict[str, Any]]) -> list[compare.Line]:
     return compare.lines(table, fill(table, records))
 
 
+def printing(table: Table, row: str, value: float | None, **block: Any) -> Table:
+    """The table with ``value`` (in our unit) printed for class 3 in a row."""
+    printed = copy.deepcopy(table.printed) | block
+    (own,) = (r for r in printed["rows"] if r["method"] == row)
+    own["values"][3] = value
+    return replace(table, printed=printed)
+
+
 def test_seeds_are_pooled_into_mean_spread_and_interval(table: Table) -> None:
     (line,) = found(table, whole_row(table, "piad"))
     cell = line.cells["3"]
@@ -85,12 +94,33 @@ def test_seeds_are_pooled_into_mean_spread_and_interval(table: Table) -> None:
 )
 def test_verdicts(table: Table, printed: float | None, expected: str | None) -> None:
     (line,) = found(table, whole_row(table, "piad"))
-    assert compare.verdict(line, line.cells["3"], printed) == expected
+    assert compare.verdict(printing(table, "piad", printed), line, "3") == expected
 
 
 def test_lower_is_better_where_the_table_says_so(table: Table) -> None:
     (line,) = found(table, whole_row(table, "piad"))
-    assert compare.verdict(line, line.cells["3"], 0.94, higher=False) == "better"
+    assert compare.verdict(printing(table, "piad", 0.94, higher_is_better=False), line, "3") == "better"
+
+
+def test_what_has_no_unit_is_reproduced_within_the_interval_alone(table: Table) -> None:
+    (line,) = found(table, whole_row(table, "piad", 50.0))  # mean 50.01, interval +- 0.025
+    for printed, expected in ((50.03, "reproduced"), (50.015, "reproduced"), (50.04, "worse")):
+        assert compare.verdict(printing(table, "piad", printed, unit_max=None), line, "3") == expected
+
+
+def test_nothing_is_held_against_a_number_that_is_not_what_its_table_says() -> None:
+    table = load_table("crbnd/table1_caltech256_auroc")
+    marked = replace(table, corrections=(Correction(table.name, "is an F1", "certain", ("crbnd",), ("3",)),))
+    assert marked.corrected("crbnd", "3") is not None
+    assert marked.corrected("crbnd", "1") is None
+    assert marked.corrected("alocc", "3") is None
+    line = compare.Line(marked.rows[0], None, {"3": compare.Measured(0.9, None, None, 1, True)}, "")  # type: ignore[arg-type]
+    assert compare.verdict(marked, line, "3") == "not comparable"
+    assert compare.verdict(table, line, "3") == "incomplete"
+    rows, notes = render.rows_of(marked, [], {}), render.notes_of(marked, marked.rows, [])
+    own = next(row for row in rows if row[0].startswith("CRBND") or "our" in row[0].lower())
+    assert [value.endswith("†") for value in own[1:4]] == [False, True, False]
+    assert any("is an F1 (certain)" in note for note in notes)
 
 
 def test_copies_are_told_apart_along_a_line(table: Table) -> None:
@@ -104,9 +134,9 @@ def test_copies_are_told_apart_along_a_line(table: Table) -> None:
 def test_too_few_seeds_give_no_verdict_but_for_deterministic_methods(table: Table) -> None:
     one = [r for r in whole_row(table, "piad", 0.985) if r["seed"] == 0]
     (line,) = found(table, one)
-    assert compare.verdict(line, line.cells["3"], 0.981) == "incomplete"
+    assert compare.verdict(printing(table, "piad", 0.981), line, "3") == "incomplete"
     (line,) = found(table, whole_row(table, "ocsvm", 0.95))
-    assert compare.verdict(line, line.cells["3"], 0.95) == "reproduced"
+    assert compare.verdict(printing(table, "ocsvm", 0.95), line, "3") == "reproduced"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +177,7 @@ def test_records_under_other_conditions_are_never_pooled(table: Table, changes: 
 def test_what_cannot_be_compared_says_why(table: Table, changes: dict[str, Any], reason: str) -> None:
     (line,) = found(table, whole_row(table, "piad", **changes))
     assert reason in line.reason
-    assert compare.verdict(line, line.cells["3"], 0.91) == "not comparable"
+    assert compare.verdict(table, line, "3") == "not comparable"
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def numbers_of(bars: Sequence[Bar]) -> Numbers:
 
 def printed_bars(block: Mapping[str, Any], columns: Sequence[str], rows: Sequence[str]) -> list[Bar]:
     """Values of a printed block's ``rows`` as fractions of its unit: ``columns``, and their mean unless that is one."""
-    names, unit = [str(name) for name in block["columns"]], float(block["unit_max"])
+    names, unit = [str(name) for name in block["columns"]], float(block["unit_max"] or 1)
     wanted = [*columns, *([MEAN] if len(columns) != 1 else [])]
     found: list[Bar] = []
     for row in (row for row in block["rows"] if row["method"] in rows):

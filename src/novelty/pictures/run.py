@@ -16,6 +16,7 @@ from novelty.figures.cells import Run, Trained
 from novelty.figures.sheet import Sheet
 from novelty.figures.style import save, styled
 from novelty.pictures.extremes import ends, extremes
+from novelty.pictures.localisation import localisation
 from novelty.pictures.page import page
 from novelty.pictures.ranking import curves, histogram
 from novelty.pictures.training import read_log, training
@@ -33,6 +34,9 @@ def draw_run(record: Record, images: Images, trained: Trained | None = None) -> 
     drawn = _of_record(record, content, images)
     if trained is not None:
         drawn["sheet"] = _sheet(content, trained)
+        located = localisation(trained, content["primary"])
+        if located is not None:
+            drawn["overlays"] = located
     written = [path for name, drawing in drawn.items() for path in save(drawing, folder, name)]
     html = record.result.with_name("page.html")
     write(html, lambda path: path.write_text(page(content, folder), encoding="utf-8"))

@@ -83,20 +83,31 @@ def reason_against(row: Row, conditions: Conditions) -> str:
     return "; ".join(reasons)
 
 
-def verdict(line: Line, measured: Measured | None, printed: float | None, higher: bool = True) -> Verdict | None:
-    """What a cell says of a printed value (a fraction); None where nothing was printed. ``higher``: is better."""
+def verdict(table: Table, line: Line, column: str) -> Verdict | None:
+    """What a cell of ours says of the printed value; None where nothing was printed."""
+    printed = printed_values(table, line.row.name).get(column)
     if printed is None:
         return None
+    measured = line.cells.get(column)
     if measured is None:
         return "not run"
-    if line.reason:
+    if line.reason or table.corrected(line.row.name, column):
         return "not comparable"
     if not measured.complete or (measured.seeds < MINIMUM_SEEDS and not line.row.deterministic):
         return "incomplete"
     inside = measured.interval is not None and measured.interval[0] <= printed <= measured.interval[1]
-    if inside or abs(measured.mean - printed) <= MARGIN + 1e-9:
+    if inside or (table.bounded and abs(measured.mean - printed) <= MARGIN + 1e-9):
         return "reproduced"
-    return "better" if (measured.mean > printed) == higher else "worse"
+    return "better" if (measured.mean > printed) == table.higher else "worse"
+
+
+def printed_values(table: Table, row: str) -> dict[str, float | None]:
+    """Column -> printed value of a row, in our unit; empty where the paper has no such row."""
+    for printed in table.printed["rows"]:
+        if printed["method"] == row:
+            named = zip(table.printed["columns"], printed["values"], strict=True)
+            return {str(name): None if value is None else value / table.unit for name, value in named}
+    return {}
 
 
 def lines(table: Table, filled: Filled) -> list[Line]:

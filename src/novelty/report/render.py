@@ -11,10 +11,13 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from novelty.report.compare import Line, class_mean, verdict
+from novelty.report.compare import Line, class_mean, printed_values, verdict
 from novelty.tables import Row, Table
 
 MEAN = "mean"
+
+WRONG = "†"
+"""At a printed number that is not what its table says."""
 
 SHOWN = 5
 """Unreadable records that are named; more are counted."""
@@ -29,11 +32,12 @@ def rows_of(table: Table, found: Sequence[Line], failed: Mapping[tuple[str, str]
     own = {row.name for row in table.rows}
     out = [["", *sheet.columns, MEAN, "footnote"]]
     for printed in table.printed["rows"]:
-        name, values = printed["method"], sheet.printed(printed)
+        name = printed["method"]
+        values = sheet.printed(name)
         mine = [line for line in found if line.row.name == name]
         broken = {column: why for (row, column), why in failed.items() if row == name}
         missing = "not run" if name in own else "not run: no such method here yet"
-        texts = [sheet.text(value) for value in [*values.values(), printed["mean"]]]
+        texts = [sheet.shown(name, column, value) for column, value in {**values, MEAN: printed["mean"]}.items()]
         out.append([printed["printed"], *texts, "" if mine or broken else missing])
         if broken and not mine:
             marks = ["failed" if column in broken else "-" for column in sheet.columns]
@@ -47,16 +51,20 @@ class _Sheet:
     """How a table's numbers are written: in its unit, with its digits, better upwards or downwards."""
 
     def __init__(self, table: Table) -> None:
+        self.table = table
         self.columns = [column.name for column in table.columns]
-        self.names = [str(name) for name in table.printed["columns"]]
-        self.unit = float(table.printed["unit_max"])
-        self.digits = 3 if self.unit == 1 else 1
-        self.higher = bool(table.printed.get("higher_is_better", True))
+        self.unit = table.unit
+        self.digits = 3 if table.bounded and self.unit == 1 else 1
 
-    def printed(self, row: dict[str, Any]) -> dict[str, float | None]:
+    def printed(self, row: str) -> dict[str, float | None]:
         """Column -> value as printed."""
-        values = dict(zip(self.names, row["values"], strict=True))
-        return {name: values[name] for name in self.columns}
+        values = printed_values(self.table, row)
+        return {name: None if (value := values[name]) is None else value * self.unit for name in self.columns}
+
+    def shown(self, row: str, column: str, value: float | None) -> str:
+        """A printed value, marked where it is not what the table says."""
+        wrong = value is not None and self.table.corrected(row, column)
+        return self.text(value) + (WRONG if wrong else "")
 
     def text(self, value: float | None, sign: str = "") -> str:
         """A value in the table's unit."""
@@ -84,7 +92,7 @@ class _Sheet:
         for name, value in printed.items():
             cell = line.cells.get(name)
             texts.append("" if cell is None or value is None else self.text(cell.mean * self.unit - value, "+"))
-            verdicts.append(verdict(line, cell, None if value is None else value / self.unit, self.higher))
+            verdicts.append(verdict(self.table, line, name))
         ours = class_mean(line, self.columns)
         total = "" if ours is None or mean is None else self.text(ours * self.unit - mean, "+")
         words = ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts) if v)
@@ -94,6 +102,11 @@ class _Sheet:
 def notes_of(table: Table, rows: Sequence[Row], bad: Sequence[dict[str, Any]]) -> list[str]:
     """What has to be said below the table."""
     notes = [table.note] if table.note else []
+    for correction in table.corrections:
+        names = ", ".join(correction.rows) or "all rows"
+        where = f" ({', '.join(correction.columns)})" if 0 < len(correction.columns) < len(table.columns) else ""
+        mark = "" if correction.compared else f"{WRONG} "
+        notes.append(f"{mark}{names}{where}: {correction.reason} ({correction.standing}).")
     notes += [f"{row.name}: {row.note}." for row in rows if row.note]
     notes += [f"Left out, unreadable: {record['path']} ({record['error']})." for record in bad[:SHOWN]]
     if len(bad) > SHOWN:
