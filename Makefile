@@ -1,4 +1,4 @@
-# Every target sets up what it needs in .venv/ and reuses it. make run | test | check | format | slow | table | wheel | clean
+# Every target sets up what it needs in .venv/ and reuses it. make run | test | check | format | slow | table | state | wheel | clean
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 TABLE   ?= piad/table2_mnist
 WORKERS ?= 2
 
-.PHONY: run test slow check format table report wheel clean
+.PHONY: run test slow check format table state wheel clean
 .DELETE_ON_ERROR:
 
 run: $(STAMP)                 ## train the default method on the embedded digits
@@ -31,6 +31,9 @@ format: $(STAMP)              ## put the style right
 table: $(STAMP)               ## run what is missing of TABLE, then compare it with print
 	$(BIN)/python -m novelty.run table=$(TABLE)
 	$(BIN)/python -m novelty.report table=$(TABLE)
+
+state: $(STAMP)               ## experiments/STATE.md and .csv: every printed number, from the records that are kept
+	$(BIN)/python -m novelty.report state=experiments/STATE.md
 
 wheel: $(STAMP)               ## dist/*.whl, configuration and tables included
 	$(BIN)/python -m build --wheel --no-isolation

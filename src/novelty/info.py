@@ -50,3 +50,12 @@ class Schedule:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise NoveltyError(f"{name} is {value}: it must be at least 1.")
+
+    def batches(self, count: int, world: int = 1) -> int:
+        """Mini-batches of one pass over ``count`` images, shared by ``world`` processes."""
+        whole, rest = divmod(count, min(self.batch_size, count))
+        return whole + (rest >= world and not self.drop_last and self.iterations is None)
+
+    def steps(self, count: int, world: int = 1) -> int:
+        """Training steps of a whole training on ``count`` images."""
+        return self.iterations or (self.epochs or 1) * max(1, self.batches(count, world) // self.batches_per_step)

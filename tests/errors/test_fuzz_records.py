@@ -21,8 +21,9 @@ from novelty.report.compare import lines
 from novelty.report.match import failures, fill
 from novelty.results.records import Record, read_all, read_result
 from novelty.tables import load_table
-from novelty.training.session import _expected_seconds, run_composed
+from novelty.training.session import run_composed
 from novelty.training.sweep import expand, plan_all
+from novelty.training.times import Times
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +86,11 @@ def test_a_damaged_record_is_named_or_read_by_every_reader(records: Path, data: 
                 record["choices"]["data"], record["choices"]["method"] = "mnist", "kde"
         filled = fill(table, [r for r in found if "metrics" in r])
         noted = failures(table, [r for r in found if "failure" in r])
-        notes = render.notes_of(table, table.rows, [r for r in found if "error" in r])
+        notes = render.notes_of(table, lines(table, filled), [r for r in found if "error" in r])
         render.to_terminal(
             Console(file=io.StringIO()), table, render.rows_of(table, lines(table, filled), noted), notes
         )
-        _expected_seconds(planned)
+        Times(read_all(records)).expected(planned)
         planned.record.scored()
         cfg = compose_cell(open_overrides([*SMALL, "method=kde", f"paths.runs={records}", "dry_run=true"]))
         run_composed(*cfg, [], True)

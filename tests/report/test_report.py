@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from report.made_up import record, whole_row, written
 
-from novelty.check import check, defaults
-from novelty.config import compose_cell, open_overrides
 from novelty.figures import style
 from novelty.report import compare, render
 from novelty.report.__main__ import _main
@@ -26,42 +24,6 @@ NAME = "piad/table2_mnist"
 @pytest.fixture(scope="module")
 def table() -> Table:
     return load_table(NAME)
-
-
-def record(overrides: list[str], auroc: float, **changes: Any) -> dict[str, Any]:
-    """A record as a run leaves it; ``changes`` replace dotted keys."""
-    cfg, choices = compose_cell(open_overrides(overrides))
-    config = check(cfg)
-    config["protocol"]["normal"] = [str(cfg.protocol.normal)]
-    content = {
-        "schema": 1,
-        "choices": {"method": choices["method"], "data": choices["data"]},
-        "config": config,
-        "defaults": {name: defaults(config[name]) for name in ("method", "protocol", "evaluation")},
-        "seed": config["seed"],
-        "normal": config["protocol"]["normal"],
-        "primary": "x",
-        "metrics": {"x": {"auroc": auroc}},
-        "data": {"copy": "original", "digest": "d"},
-        "weights": {"weights": config["method"]["weights"]} if choices["method"] == "piad" else {},
-        "versions": {"framework": 1, "method": 1, "metrics": 1},
-        "processes": 1,
-        "evaluated": "2026-01-01T00:00:00+00:00",
-        "provenance": {"backbone": "vgg19 imagenet"} if choices["method"] == "piad" else {},
-        "environment": {"time": "2026-01-01T00:00:00+00:00", "commit": "c"},
-    }
-    content = copy.deepcopy(content)
-    for key, value in changes.items():
-        *parents, last = key.split("__")
-        place: Any = content
-        for parent in parents:
-            place = place[parent]
-        place[last] = value
-    return content
-
-
-def whole_row(table: Table, row: str, auroc: float = 0.9, **changes: Any) -> list[dict[str, Any]]:
-    return [record(cell.overrides, auroc + 0.01 * cell.seed, **changes) for cell in table.cells() if cell.row == row]
 
 
 def found(table: Table, records: list[dict[str, Any]]) -> list[compare.Line]:
@@ -117,7 +79,7 @@ def test_nothing_is_held_against_a_number_that_is_not_what_its_table_says() -> N
     line = compare.Line(marked.rows[0], None, {"3": compare.Measured(0.9, None, None, 1, True)}, "")  # type: ignore[arg-type]
     assert compare.verdict(marked, line, "3") == "not comparable"
     assert compare.verdict(table, line, "3") == "incomplete"
-    rows, notes = render.rows_of(marked, [], {}), render.notes_of(marked, marked.rows, [])
+    rows, notes = render.rows_of(marked, [], {}), render.notes_of(marked, [], [])
     own = next(row for row in rows if row[0].startswith("CRBND") or "our" in row[0].lower())
     assert [value.endswith("†") for value in own[1:4]] == [False, True, False]
     assert any("is an F1 (certain)" in note for note in notes)
@@ -194,7 +156,7 @@ def test_a_record_of_another_cell_fills_none(table: Table, changes: dict[str, An
 
 
 def test_the_newest_of_two_equal_cells_counts(table: Table) -> None:
-    newer = whole_row(table, "ocsvm", 0.7, environment={"time": "2026-02-01T00:00:00+00:00"})
+    newer = whole_row(table, "ocsvm", 0.7, environment={"time": "2026-02-01T00:00:00+00:00", "hardware": "b"})
     (line,) = found(table, [*newer, *whole_row(table, "ocsvm", 0.9)])
     assert line.cells["0"].mean == pytest.approx(0.7)
 
@@ -216,15 +178,12 @@ def test_every_printed_row_is_shown_and_what_is_not_run_says_so(table: Table) ->
 def test_the_door_reads_records_and_names_broken_ones(
     form: str, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for i, content in enumerate(whole_row(table, "kde", 0.95)):
-        path = tmp_path / "kde" / "mnist" / str(i) / "e" / "result.json"
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(content))
-    path.write_text("{ half")
+    written(tmp_path, whole_row(table, "kde", 0.9123))
+    (tmp_path / "kde" / "mnist" / "t9" / "e" / "result.json").write_text("{ half")
     monkeypatch.setattr("sys.argv", ["report", f"table={NAME}", f"runs={tmp_path}", f"format={form}"])
     _main()
     printed = capsys.readouterr().out
-    assert "0.950" in printed
+    assert "0.912" in printed
     assert "0.885" in printed
     if form != "csv":
         assert "unreadable" in printed

@@ -49,17 +49,14 @@ class TrainingBatches:
         self.index = torch.arange(len(pixels)) if index is None else index
         self.virtual = virtual
         self.count = len(self.index if virtual is None else virtual)
-        count, joined = self.count, schedule.batches_per_step
-        self.batch = min(schedule.batch_size, count)
+        self.batch = min(schedule.batch_size, self.count)
         if self.batch % world:
             raise NoveltyError(
                 f"A batch of {self.batch} images cannot be shared by {world} processes: "
                 f"make the batch a multiple of {world}."
             )
-        whole, rest = divmod(count, self.batch)
-        keep_rest = rest >= world and not schedule.drop_last and schedule.iterations is None
-        self.batches_per_pass = whole + keep_rest
-        self.steps = schedule.iterations or max(1, self.batches_per_pass // joined)
+        self.batches_per_pass = schedule.batches(self.count, world)
+        self.steps = schedule.iterations or max(1, self.batches_per_pass // schedule.batches_per_step)
         self.taken = 0
         self._pass, self._order = -1, torch.empty(0, dtype=torch.long)
         self.positions = self._order

@@ -4,6 +4,9 @@ usage: python -m novelty.report table=NAME|GLOB|all [runs=FOLDER] [plots=FOLDER]
                                 [format=terminal|markdown|latex|csv|html]
        python -m novelty.report bench=METHOD/DATA|GLOB|all [runs=FOLDER] [format=...]     what `novelty.bench` measured
 
+       python -m novelty.report table=... keep=FOLDER            small copies of the records that fill these tables
+       python -m novelty.report state=FILE.md [runs=FOLDER]      the state of every printed number, from kept records
+
 format=html prints one page with plots: > report.html keeps it. plots= writes the bars of each table as .png and .svg.
 """
 
@@ -13,7 +16,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from novelty.config import close_to, experiments_dir, names_under, tables_matching
 from novelty.doors import door
@@ -21,11 +24,12 @@ from novelty.errors import NoveltyError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
+    from rich.console import Console
 
     from novelty.report.compare import Line
     from novelty.tables import Table
 
-OPTIONS = {"table": "", "bench": "", "runs": "", "format": "terminal", "plots": ""}
+OPTIONS = {"table": "", "bench": "", "state": "", "runs": "", "format": "terminal", "plots": "", "keep": ""}
 FORMATS = ("terminal", "markdown", "latex", "csv", "html")
 BENCH_FORMATS = ("terminal", "markdown", "csv")
 
@@ -39,7 +43,7 @@ def _options(arguments: list[str]) -> dict[str, str]:
                 f"{argument} is no option{close_to(name, OPTIONS)} Options: {', '.join(OPTIONS)} (name=value)."
             )
         chosen[name] = value
-    if not chosen["table"] and not chosen["bench"]:
+    if not chosen["table"] and not chosen["bench"] and not chosen["state"]:
         known = ", ".join(names_under(experiments_dir() / "table"))
         raise NoveltyError(f"Name a table: python -m novelty.report table=NAME. Known: {known}; globs and 'all' work.")
     allowed = BENCH_FORMATS if chosen["bench"] else FORMATS
@@ -57,46 +61,96 @@ def _main() -> None:
         return
     chosen = _options(sys.argv[1:])
     names = [name for pattern in chosen["table"].split(",") if pattern for name in tables_matching(pattern)]
+    runs = Path(chosen["runs"] or os.environ.get("NOVELTY_RUNS", "runs")).expanduser()
+    if chosen["state"]:
+        _write_state(Path(chosen["state"]).expanduser(), Path(chosen["runs"]) if chosen["runs"] else kept_records())
+        return
+    if not runs.is_dir():
+        raise NoveltyError(f"There are no records in {runs}: runs=FOLDER (or NOVELTY_RUNS) says where they are.")
 
     from rich.console import Console
 
-    from novelty.report import bench, render
-    from novelty.report.compare import lines
-    from novelty.report.match import failures, fill
+    from novelty.report import bench
     from novelty.results.records import read_all
-    from novelty.tables import load_table
 
-    runs = Path(chosen["runs"] or os.environ.get("NOVELTY_RUNS", "runs")).expanduser()
-    if not runs.is_dir():
-        raise NoveltyError(f"There are no records in {runs}: runs=FOLDER (or NOVELTY_RUNS) says where they are.")
-    everything = list(read_all(runs))
-    bad = [record for record in everything if "error" in record]
-    good = [record for record in everything if "metrics" in record]
-    broken = [record for record in everything if "failure" in record]
     console = Console(highlight=False)
     if chosen["bench"]:
         bench.show(console, runs, chosen["bench"], chosen["format"])
+    if not names:
+        return
+    records = list(read_all(runs))
+    if chosen["keep"]:
+        _keep(names, records, Path(chosen["keep"]).expanduser())
+    else:
+        _show(console, names, records, chosen["format"], chosen["plots"])
+
+
+def _show(console: Console, names: Sequence[str], records: Sequence[dict[str, Any]], form: str, plots: str) -> None:
+    """Tables as ``form`` says; their bars as files below ``plots``, if that is a folder's name."""
+    from novelty.report import render
+    from novelty.report.compare import lines
+    from novelty.report.match import failures, fill
+    from novelty.tables import load_table
+
+    bad = [record for record in records if "error" in record]
     sections = []
     for name in names:
         table = load_table(name)
-        found = lines(table, fill(table, good))
-        rows, notes = render.rows_of(table, found, failures(table, broken)), render.notes_of(table, table.rows, bad)
-        if chosen["plots"] or chosen["format"] == "html":
-            bars = _bars(table, found, chosen["plots"])
-        if chosen["format"] == "terminal":
+        found = lines(table, fill(table, (record for record in records if "metrics" in record)))
+        broken = failures(table, (record for record in records if "failure" in record))
+        rows, notes = render.rows_of(table, found, broken), render.notes_of(table, found, bad)
+        bars = _bars(table, found, plots) if plots or form == "html" else None
+        if form == "terminal":
             render.to_terminal(console, table, rows, notes)
-        elif chosen["format"] == "html":
+        elif form == "html":
             from novelty.report.page import Section
 
             sections.append(Section(table, rows, notes, bars))
-        elif chosen["format"] == "csv":
+        elif form == "csv":
             print(render.to_csv(rows))
         else:
-            print((render.to_latex if chosen["format"] == "latex" else render.to_markdown)(table, rows, notes))
+            print((render.to_latex if form == "latex" else render.to_markdown)(table, rows, notes))
     if sections:
         from novelty.report.page import to_html
 
         print(to_html(sections), end="")
+
+
+def _keep(names: Sequence[str], records: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Small copies of the records that fill cells of these tables."""
+    from novelty.report.match import matches
+    from novelty.results.kept import keep
+    from novelty.tables import load_table
+
+    good = [record for record in records if "metrics" in record]
+    wanted = {record["path"]: record for name in names for _, record in matches(load_table(name), good)}
+    written = keep(wanted.values(), folder)
+    print(f"{len(written)} of {len(good)} records fill cells of these tables; kept in {folder}.")
+
+
+def _write_state(path: Path, runs: Path) -> None:
+    """The page ``path`` and, beside it, a CSV of all numbers, from the records below ``runs``."""
+    from novelty.report import state
+    from novelty.report.compare import lines
+    from novelty.report.match import fill
+    from novelty.results.records import read_all, write
+    from novelty.tables import load_table
+
+    good = [record for record in read_all(runs) if "metrics" in record]
+    every = []
+    for name in names_under(experiments_dir() / "table"):
+        table = load_table(name)
+        if table.name == table.printed["id"]:  # a second reading of a printed block counts nothing twice
+            every += state.numbers(table, lines(table, fill(table, good)))
+    listing = path.with_suffix(".csv")
+    for place, text in ((listing, state.to_csv(every)), (path, state.to_page(every, listing.name))):
+        write(place, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))  # type: ignore[misc]
+    print(f"{len(every)} printed numbers, {len(good)} records: {path} and {listing}")
+
+
+def kept_records() -> Path:
+    """The records that the project keeps of what it measured."""
+    return experiments_dir() / "measured" / "records"
 
 
 def _bars(table: Table, found: Sequence[Line], folder: str) -> Drawing | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -35,13 +35,22 @@ class Measured:
 
 @dataclass(frozen=True)
 class Line:
-    """Our side of one printed row, under one set of conditions."""
+    """Our side of one printed row, under one set of conditions.
+
+    reason:  why it is not comparable with print; empty where it is.
+    filled:  column -> the records behind it, with their cells.
+    """
 
     row: Row
     conditions: Conditions
     cells: dict[str, Measured]
     reason: str
-    """Why it is not comparable with print; empty where it is."""
+    filled: dict[str, list[tuple[Cell, Record]]] = field(default_factory=dict)
+
+    def environment(self, name: str) -> list[str]:
+        """What the records say of the ``hardware`` or ``commit`` that made them, each once."""
+        records = [record for cells in self.filled.values() for _, record in cells]
+        return list(dict.fromkeys(str(record["environment"].get(name, "unknown")) for record in records))
 
 
 def measure(table: Table, row: Row, column: str, filled: Sequence[tuple[Cell, Record]]) -> Measured | None:
@@ -49,9 +58,8 @@ def measure(table: Table, row: Row, column: str, filled: Sequence[tuple[Cell, Re
     members = next(c.members for c in table.columns if c.name == column)
     by_seed: dict[int, list[float]] = {}
     for cell, record in filled:
-        known = {**record.get("measured", {}), **record["metrics"].get(row.score or record["primary"], {})}
-        if table.metric in known:
-            by_seed.setdefault(cell.seed, []).append(float(known[table.metric]))
+        if (value := value_of(table, row, record)) is not None:
+            by_seed.setdefault(cell.seed, []).append(value)
     if not by_seed:
         return None
     whole = {seed: values for seed, values in by_seed.items() if len(values) == len(members)}
@@ -65,6 +73,12 @@ def measure(table: Table, row: Row, column: str, filled: Sequence[tuple[Cell, Re
         half = float(t.ppf(0.975, count - 1)) * std / math.sqrt(count)
         interval = (float(means.mean()) - half, float(means.mean()) + half)
     return Measured(float(means.mean()), std, interval, count, bool(whole))
+
+
+def value_of(table: Table, row: Row, record: Record) -> float | None:
+    """What a record says of the table's metric; None where it has no such thing (FID without weights)."""
+    known = {**record.get("measured", {}), **record["metrics"].get(row.score or record["primary"], {})}
+    return float(known[table.metric]) if table.metric in known else None
 
 
 def reason_against(row: Row, conditions: Conditions) -> str:
@@ -112,9 +126,9 @@ def printed_values(table: Table, row: str) -> dict[str, float | None]:
 
 def lines(table: Table, filled: Filled) -> list[Line]:
     """Every line of ours, in the order of the table; one for each set of conditions, never pooled."""
-    found = []
+    found: list[Line] = []
     for row in table.rows:
-        by_conditions: dict[tuple[Conditions, int], tuple[Conditions, dict[str, Measured]]] = {}
+        own: dict[tuple[Conditions, int], Line] = {}
         copies: dict[str, list[str]] = {}  # contents of each data set: columns may be several data sets
         for column in table.columns:
             for conditions, cells in filled.get((row.name, column.name), {}).items():
@@ -122,11 +136,11 @@ def lines(table: Table, filled: Filled) -> list[Line]:
                 if conditions.digest not in known:
                     known.append(conditions.digest)
                 key = (replace(conditions, digest=""), known.index(conditions.digest))
-                _, measured = by_conditions.setdefault(key, (conditions, {}))
+                line = own.setdefault(key, Line(row, conditions, {}, reason_against(row, conditions)))
                 if (found_here := measure(table, row, column.name, cells)) is not None:
-                    measured[column.name] = found_here
-        for conditions, measured in by_conditions.values():
-            found.append(Line(row, conditions, measured, reason_against(row, conditions)))
+                    line.cells[column.name] = found_here
+                    line.filled[column.name] = cells
+        found += own.values()
     return found
 
 

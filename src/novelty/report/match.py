@@ -70,12 +70,24 @@ def matches(table: Table, records: Iterable[Record]) -> Iterator[tuple[Cell, Rec
         choices = record["choices"]
         normal = _names(record["config"]["protocol"].get("normal"))
         index[choices["method"], choices["data"], record["seed"], normal].append(record)
+    there = {(method, data, seed) for method, data, seed, _ in index}
     for cell in table.cells():
+        if not _may_match(cell, there):
+            continue
         cfg, choices = compose_cell(open_overrides(cell.overrides))
         normal = _names(cfg.protocol.get("normal"))
         for record in index[choices["method"], choices["data"], cell.seed, normal]:
             if _is(record, _expected(cfg, record["config"]["budget"])):
                 yield cell, record
+
+
+def _may_match(cell: Cell, there: set[tuple[str, str, int]]) -> bool:
+    """Whether there is a record at all of the method, data and seed that are typed: composing a cell takes its time."""
+    typed = dict(override.split("=", 1) for override in cell.overrides if override.startswith(("method=", "data=")))
+    return any(
+        seed == cell.seed and typed.get("method", method) == method and typed.get("data", data) == data
+        for method, data, seed in there
+    )
 
 
 def fill(table: Table, records: Iterable[Record]) -> Filled:

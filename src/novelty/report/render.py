@@ -12,7 +12,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from novelty.report.compare import Line, class_mean, printed_values, verdict
-from novelty.tables import Row, Table
+from novelty.report.paired import in_words
+from novelty.tables import Table
 
 MEAN = "mean"
 
@@ -99,7 +100,7 @@ class _Sheet:
         return ["  difference", *texts, total, words + (f" ({line.reason})" if line.reason else "")]
 
 
-def notes_of(table: Table, rows: Sequence[Row], bad: Sequence[dict[str, Any]]) -> list[str]:
+def notes_of(table: Table, found: Sequence[Line], bad: Sequence[dict[str, Any]]) -> list[str]:
     """What has to be said below the table."""
     notes = [table.note] if table.note else []
     for correction in table.corrections:
@@ -107,7 +108,8 @@ def notes_of(table: Table, rows: Sequence[Row], bad: Sequence[dict[str, Any]]) -
         where = f" ({', '.join(correction.columns)})" if 0 < len(correction.columns) < len(table.columns) else ""
         mark = "" if correction.compared else f"{WRONG} "
         notes.append(f"{mark}{names}{where}: {correction.reason} ({correction.standing}).")
-    notes += [f"{row.name}: {row.note}." for row in rows if row.note]
+    notes += [f"{row.name}: {row.note}." for row in table.rows if row.note]
+    notes += in_words(table, found)
     notes += [f"Left out, unreadable: {record['path']} ({record['error']})." for record in bad[:SHOWN]]
     if len(bad) > SHOWN:
         notes.append(f"Left out, unreadable: {len(bad) - SHOWN} more records.")

@@ -35,6 +35,7 @@ _RESULT = {
     "metrics": dict,
     "provenance": dict,
     "environment": {"time": str, "hardware": str},
+    "split": {"test_normal": int, "test_novel": int},
     "timings": {"train_seconds": _Number, "steps": int, "score_seconds": _Number},
     "evaluated": str,
 }

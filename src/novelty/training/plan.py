@@ -38,6 +38,7 @@ class Plan:
     choices: names of the chosen configs, ``{"method": "piad", "data": "mnist"}``: for people and folders, not hashed.
     first_of: the classes, where `protocol.normal` was left open and the first one runs; otherwise empty.
     weights: content digests of the weight files that the method reads, by argument.
+    steps: of the training, from its first to its last.
     """
 
     config: Node
@@ -48,6 +49,7 @@ class Plan:
     first_of: tuple[str, ...]
     weights: dict[str, str]
     record: Record
+    steps: int
 
     @property
     def defaults(self) -> Node:
@@ -147,7 +149,9 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
     record = Record(runs, trained, choices["data"], training_key, scoring_key, evaluation_key)
     kept = ("method", "data", "protocol", "budget", *([f"method@method.{wraps}"] if wraps else []))
     chosen = {name: choices[name] for name in kept}
-    return Plan(config, chosen, images, split, normal, first_of, weights, record)
+    count = len(split.train) if augmentation is None else len(augmentation)
+    steps = method.schedule.steps(count, processes(config["hardware"]))
+    return Plan(config, chosen, images, split, normal, first_of, weights, record, steps)
 
 
 def _refuse_pixels(maps: bool, images: Images, split: Split, choices: dict[str, str]) -> None:

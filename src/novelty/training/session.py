@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import Any
 
@@ -11,9 +10,10 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.table import Table
 
-from novelty.results.environment import hardware_name
+from novelty.results.records import read_all
 from novelty.training.cell import run_cell
 from novelty.training.plan import Plan, make_plan, split_sizes
+from novelty.training.times import Times, in_words
 
 IMAGE_COLUMNS = {
     "auroc": "AUROC",
@@ -62,35 +62,12 @@ def _announce(plan: Plan, overrides: list[str], console: Console, done: bool) ->
         f"to be tested {sizes['test_normal']:,} normal and {sizes['test_novel']:,} novel"
     )
     if not done:
-        seconds = _expected_seconds(plan)
-        if seconds is not None:
-            console.print(f"The last such training on this machine took {_duration(seconds)}.")
-
-
-def _expected_seconds(plan: Plan) -> float | None:
-    """Training time of the newest record with the same method arguments, budget and hardware."""
-    folder = plan.record.folder.parent
-    newest: tuple[str, float] | None = None
-    for path in folder.glob("*/*/result.json"):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            same = (
-                record["config"]["method"] == plan.config["method"]
-                and record["config"]["budget"] == plan.config["budget"]
-                and record["environment"]["hardware"] == hardware_name(plan.config["hardware"]["accelerator"])
-            )
-            if same:
-                found = (record["environment"]["time"], float(record["timings"]["train_seconds"]))
-                newest = max(newest or found, found)
-        except (OSError, ValueError, KeyError, TypeError):  # an unreadable record estimates nothing
-            continue
-    return newest[1] if newest else None
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        expected = Times(read_all(plan.record.runs)).expected(plan)
+        if expected is not None:
+            trained = plan.record.weights.is_file()
+            what = "Scoring" if trained else "Training and scoring"
+            seconds = expected.score + (0 if trained else expected.train)
+            console.print(f"{what} will take about {in_words(seconds)}, by what its like took on this machine.")
 
 
 def _show(plan: Plan, record: dict[str, Any], console: Console, alone: bool) -> None:
@@ -105,8 +82,8 @@ def _show(plan: Plan, record: dict[str, Any], console: Console, alone: bool) -> 
         console.print(f"{name}: {value:.4g}")
     copy, timings = record["data"]["copy"], record["timings"]
     console.print(
-        f"Trained {timings['steps']:,} steps in {_duration(timings['train_seconds'])}, "
-        f"scored in {_duration(timings['score_seconds'])}; data copy: {copy}."
+        f"Trained {timings['steps']:,} steps in {in_words(timings['train_seconds'])}, "
+        f"scored in {in_words(timings['score_seconds'])}; data copy: {copy}."
     )
     console.print(f"Record: {plan.record.result}", soft_wrap=True)
 

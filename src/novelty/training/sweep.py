@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table as Grid
 
 from novelty.config import compose_cell, key_of, open_overrides
 from novelty.errors import NoveltyError
-from novelty.results.records import Record
+from novelty.results.records import Record, read_all
 from novelty.tables import Cell, Layout, load_figure, load_table
 from novelty.training.plan import make_plan
+from novelty.training.times import Expected, Times, in_words
 
 KEEP_NONE = "keep=none"
 NO_PICTURES = "pictures=false"
@@ -26,6 +28,7 @@ class PlannedCell:
 
     state:  that of its record, or "impossible" with an ``error``.
     tables: the tables and figures that ask for it.
+    expected: how long it will take, where cells of its kind have run here.
     """
 
     overrides: list[str]
@@ -34,6 +37,7 @@ class PlannedCell:
     state: str
     error: str = ""
     record: Record | None = None
+    expected: Expected | None = None
 
 
 def expand(
@@ -108,12 +112,16 @@ def _same(one: str, other: str) -> bool:
 def plan_all(cells: Mapping[tuple[str, ...], tuple[str, ...]], search_path: tuple[str, ...] = ()) -> list[PlannedCell]:
     """State of every cell of `expand`, in the order in which they are to run; nothing is trained or written."""
     planned = []
+    times: dict[Path, Times] = {}
     for typed, tables in cells.items():
         overrides = list(typed)
         title = " ".join(o.lstrip("+") for o in overrides)
         try:
             plan = make_plan(*compose_cell(overrides, search_path))
-            planned.append(PlannedCell(overrides, tables, plan.title, plan.record.state(), record=plan.record))
+            record = plan.record
+            known = times.get(record.runs) or times.setdefault(record.runs, Times(read_all(record.runs)))
+            expected = known.expected(plan)
+            planned.append(PlannedCell(overrides, tables, plan.title, record.state(), "", record, expected))
         except NoveltyError as error:
             planned.append(PlannedCell(overrides, tables, title, "impossible", str(error)))
     return sorted(planned, key=lambda cell: ORDER.index(cell.state))
@@ -145,15 +153,39 @@ def _shared(cells: Sequence[PlannedCell]) -> list[PlannedCell]:
 
 
 def report_plans(planned: Sequence[PlannedCell], detailed: bool) -> None:
-    """One line of counts; with ``detailed`` one line a cell."""
+    """One line of counts, and how long the rest will take; with ``detailed`` one line a cell."""
     console = Console(highlight=False)
     counts = Counter(cell.state for cell in planned)
+    seconds = _seconds_left(planned)
     if detailed:
         grid = Grid(box=None, pad_edge=False)
-        for heading in ("state", "cell", ""):
+        for heading in ("state", "cell", "takes about"):
             grid.add_column(heading)
-        for cell in planned:
-            grid.add_row(cell.state, cell.title, cell.error)
+        for cell, left in zip(planned, seconds, strict=True):
+            takes = "" if cell.state == "done" else "unknown" if left is None else in_words(left)
+            grid.add_row(cell.state, cell.title, cell.error or takes)
         console.print(grid)
     states = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state])
-    console.print(f"{len(planned)} cells: {states}.")
+    known = [left for left in seconds if left]
+    unknown = sum(left is None for left in seconds)
+    rest = f" About {in_words(sum(known))} are left" if known else ""
+    rest += f", and {unknown} cells whose like never ran here" if known and unknown else ""
+    console.print(f"{len(planned)} cells: {states}.{rest}{'.' if rest else ''}")
+
+
+def _seconds_left(planned: Sequence[PlannedCell]) -> list[float | None]:
+    """Of each cell, at most; 0 of what is done and None where nothing is known. A training that cells share counts
+    for the first of them."""
+    found: list[float | None] = []
+    trained = set()
+    for cell in planned:
+        if cell.record is None or cell.state == "done":
+            found.append(0.0)
+            continue
+        if cell.expected is None:
+            found.append(None)
+            continue
+        known = cell.record.folder in trained or cell.record.weights.is_file()
+        trained.add(cell.record.folder)
+        found.append(cell.expected.score + (0 if known else cell.expected.train))
+    return found
