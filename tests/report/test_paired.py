@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from report.made_up import whole_row
-from scipy.stats import wilcoxon
+from scipy import stats
 
 from novelty.report.compare import Line, lines
 from novelty.report.match import fill
-from novelty.report.paired import comparable, holm, in_words, pairs, ranks
+from novelty.report.paired import comparable, holm, in_words, midranks, pairs, ranks, wilcoxon
 from novelty.tables import Table, load_table
 
 
@@ -48,7 +49,7 @@ def test_pairs_are_tested_over_classes_after_averaging_seeds(table: Table) -> No
     difference = [a + 0.01 - b for a, b in zip(better, worse, strict=True)]
     assert (pair.first, pair.second, pair.units) == ("piad", "kde", 10)
     assert pair.difference == pytest.approx(sum(difference) / 10)
-    assert pair.p == pytest.approx(wilcoxon(difference).pvalue)
+    assert pair.p == pytest.approx(stats.wilcoxon(difference).pvalue)
     assert pair.p < 0.01
     said = in_words(table, found(table, piad, kde))
     assert said[0] == "Our rows, mean rank over 10 shared classes: piad 1.0, kde 2.0."
@@ -77,3 +78,24 @@ def test_other_budgets_and_other_images_are_not_held_against_each_other(table: T
 )
 def test_holm(given: list[float], expected: list[float]) -> None:
     assert holm(given) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_wilcoxon_is_that_of_scipy_where_nothing_ties(seed: int) -> None:
+    difference = np.random.default_rng(seed).normal(0.3, 1, size=6 + 5 * seed)
+    assert wilcoxon(difference) == pytest.approx(stats.wilcoxon(difference, method="exact").pvalue, abs=1e-12)
+
+
+def test_wilcoxon_counts_every_throw_of_signs_where_ranks_tie() -> None:
+    difference = np.array([0.1, 0.1, -0.1, 0.2, 0.2, 0.3, 0.0])
+    ranks_of = stats.rankdata(np.abs(difference[:-1]))
+    sums = [sum(r for k, r in enumerate(ranks_of) if throw >> k & 1) for throw in range(2**6)]
+    seen = ranks_of[difference[:-1] > 0].sum()
+    low = min(seen, sum(ranks_of) - seen)
+    assert wilcoxon(difference) == pytest.approx(min(1.0, 2 * np.mean([total <= low for total in sums])))
+    assert wilcoxon(np.zeros(8)) == 1.0
+
+
+def test_midranks() -> None:
+    values = np.array([3.0, 1.0, 3.0, 2.0, 3.0])
+    assert midranks(values).tolist() == stats.rankdata(values).tolist()

@@ -76,8 +76,12 @@ def matches(table: Table, records: Iterable[Record]) -> Iterator[tuple[Cell, Rec
             continue
         cfg, choices = compose_cell(open_overrides(cell.overrides))
         normal = _names(cfg.protocol.get("normal"))
+        expected: dict[str, Node] = {}  # by budget: resolving a configuration takes its time
         for record in index[choices["method"], choices["data"], cell.seed, normal]:
-            if _is(record, _expected(cfg, record["config"]["budget"])):
+            budget = record["config"]["budget"]
+            if (known := repr(sorted(budget.items()))) not in expected:
+                expected[known] = _expected(cfg, budget)
+            if _is(record, expected[known]):
                 yield cell, record
 
 

@@ -38,11 +38,9 @@ def ranks(table: Table, found: Sequence[Line]) -> dict[str, float]:
     shared = _shared(table, list(lines.values()))
     if len(lines) < 2 or not shared:
         return {}
-    from scipy.stats import rankdata
-
     sign = -1 if table.higher else 1
     values = np.array([[units[unit] for unit in shared] for units in (_units(table, line) for line in lines.values())])
-    placed = np.stack([rankdata(sign * column) for column in values.T], 1)
+    placed = np.stack([midranks(sign * column) for column in values.T], 1)
     return dict(zip(lines, placed.mean(1).tolist(), strict=True))
 
 
@@ -117,11 +115,30 @@ def _shared(table: Table, lines: Sequence[Line]) -> list[Unit]:
     return [unit for unit in every[0] if all(unit in own for own in every)] if every else []
 
 
-def _wilcoxon(difference: np.ndarray) -> float | None:
-    if len(difference) < LEAST_PAIRS:
-        return None
-    if not difference.any():
-        return 1.0
-    from scipy.stats import wilcoxon
+def midranks(values: np.ndarray) -> np.ndarray:
+    """Ranks of values (n,) from 1, equal ones sharing the mean of theirs."""
+    below = (values[None] < values[:, None]).sum(1)
+    return below + ((values[None] == values[:, None]).sum(1) + 1) / 2
 
-    return float(wilcoxon(difference).pvalue)
+
+def wilcoxon(difference: np.ndarray) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test for differences (n,), exact given their ties; zeros are left out.
+
+    The ranks' signs are as good as thrown: the number of throws that give each sum is counted, not approximated.
+    """
+    difference = difference[difference != 0]
+    if not len(difference):
+        return 1.0
+    doubled = np.rint(2 * midranks(np.abs(difference))).astype(int)  # midranks are halves: twice them are whole
+    ways = np.zeros(doubled.sum() + 1)
+    ways[0] = 1.0
+    for rank in doubled:
+        ways[rank:] = (ways[rank:] + ways[:-rank]) / 2
+        ways[:rank] /= 2
+    positive = doubled[difference > 0].sum()
+    low = min(positive, len(ways) - 1 - positive)
+    return float(min(1.0, 2 * ways[: low + 1].sum()))
+
+
+def _wilcoxon(difference: np.ndarray) -> float | None:
+    return wilcoxon(difference) if len(difference) >= LEAST_PAIRS else None
