@@ -34,6 +34,30 @@ def test_moments_lie_whole_epochs_apart_and_end_with_the_training(
         assert len(moments) == min(last, -(-steps // epoch))
 
 
+@given(st.integers(1, 400), st.integers(1, 50), *[st.integers(1, 30), st.integers(0, 5)] * 2)
+def test_a_curve_has_all_of_a_shorter_look_or_is_refused(
+    steps: int, epoch: int, last: int, every: int, shorter: int, rarer: int
+) -> None:
+    seen, wanted = Stability(last=last, every=every), Stability(last=shorter, every=rarer)
+
+    def of(stability: Stability) -> Curve:
+        moments = stability.moments(steps, epoch)
+        passed = [round(moment / epoch, 3) for moment in moments]
+        return {"epoch": passed, "step": list(moments), "auroc": {"avg": [moment / 1000 for moment in moments]}}
+
+    found = wanted.part(of(seen))
+    if found is not None:
+        assert found == of(wanted)
+    elif len(of(seen)["step"]) > 1 and last > 1:
+        assert not set(of(wanted)["step"]) <= set(of(seen)["step"])
+
+
+def test_a_curve_that_does_not_tell_its_epoch_is_refused() -> None:
+    tenths: Curve = {"epoch": [10.0, 20.0], "step": [50, 100], "auroc": {"avg": [0.5, 0.6]}}
+    assert Stability(last=1).part(tenths) is None
+    assert Stability(last=1).part({"epoch": [1.0], "step": [5], "auroc": {"avg": [0.5]}}) is None
+
+
 def curve(**auroc: list[float | None]) -> Curve:
     count = len(next(iter(auroc.values())))
     return {"epoch": [float(i + 1) for i in range(count)], "step": list(range(1, count + 1)), "auroc": auroc}

@@ -51,6 +51,14 @@ def test_ours_stand_beside_print_as_fractions(paper: None) -> None:
     }
 
 
+def test_columns_may_stand_without_their_mean(paper: None) -> None:
+    figure = Bars(published=("p/table",), mean=False)
+    assert {group for group, _, _ in _rows(figure, c0=0.8, c1=0.6)} == {"0", "1"}
+    runs = [made_up("ours", column, 0, {"s": {"auroc": value}}) for column, value in (("0", 0.8), ("1", 0.6))]
+    finding = figure.finding(figure.gather(runs))
+    assert finding == "AUROC (0): ours 0.800 (printed 0.900); AUROC (1): ours 0.600 (printed 0.700)"
+
+
 def test_the_mean_waits_for_every_column() -> None:
     runs = [made_up("ours", "0", 0, {"s": {"auroc": 0.8}}), made_up("ours", "1", 0, None)]
     table = Bars().gather(runs).tables["numbers"]

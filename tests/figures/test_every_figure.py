@@ -83,14 +83,18 @@ def test_every_figure_is_trained_for_and_drawn(
     last = [cell for cell in layout.cells() if cell.column == layout.columns[-1].name]
     cells = [next(cell for cell in last if cell.row == row.name) for row in layout.rows]
     typed = [f"seed={cells[0].seed}", *cells[0].member]
+    written = set()
     for overrides in dict.fromkeys(tuple(cell.overrides) for cell in cells):  # rows may share a training
         cfg, choices = compose_cell(open_overrides(overrides))
-        if choices["data"] == "mvtec_ad":
-            write_mvtec_ad(tmp_path / "mvtec_ad", cfg.data.source.category)
-        else:
+        category = cfg.data.source.get("category")
+        if choices["data"] == "mvtec_ad" and category not in written:
+            write_mvtec_ad(tmp_path / "mvtec_ad", category)
+        elif choices["data"] not in written:
             WRITERS[choices["data"]](tmp_path)
+        written |= {choices["data"], category}
         typed += ["method.weights=random"] * bool(cfg.method.get("weights"))
-        typed += ["method.width=8"] * ("width" in cfg.method)
+        sets_width = any(override.startswith("method.width=") for cell in cells for override in cell.overrides)
+        typed += ["data.image_size=16" if sets_width else "method.width=8"] * ("width" in cfg.method)
     run(f"figure={name}", *typed, *SMALL)
     folder, about, lines = results(runs, name)
     assert len(about["cells"]) == len(cells)

@@ -47,6 +47,57 @@ def test_a_sheet_shows_what_the_record_scored(runs: Path) -> None:
     assert "mean score of the 5 images shown: ae mse: normal" in Sheet().finding(numbers)
 
 
+def test_images_may_be_corrupted_as_the_record_has_them_scored(runs: Path) -> None:
+    typed = ("evaluation=robustness", "evaluation.robustness.attacks=[]", "evaluation.robustness.severities=[3]")
+    (cell,) = found = trained_runs(*typed, "evaluation.robustness.corruptions=[gaussian_noise,grey]")
+    plain, noisy = Sheet(normal=2, novel=2), Sheet(normal=2, novel=2, corruption="gaussian_noise", severity=3)
+    before, after = plain.gather(found), noisy.gather(found)
+    split = plan("method=autoencoder").split
+    places = np.concatenate([np.flatnonzero(~split.novel)[:2], np.flatnonzero(split.novel)[:2]])
+    assert cell.path is not None
+    with np.load(cell.path.with_name("scores.npz")) as stored:
+        scored = stored["score/mse@gaussian_noise-3"][places]
+    assert after.tables["numbers"]["value"] == pytest.approx(scored, abs=1e-6)
+    clean, moved = before.pictures["3", "", "input"], after.pictures["3", "", "input"]
+    assert 0.02 < (moved - clean).abs().mean() < 0.08
+    metrics = cell.done["metrics"]
+    whole, lost = (metrics[name]["auroc"] for name in ("mse", "mse@gaussian_noise-3"))
+    assert set(before.tables) == {"numbers"}
+    assert {name: column.tolist() for name, column in after.tables["aurocs"].items()} == {
+        "block": ["3"], "row": ["ae"], "auroc": [whole], "auroc_corrupted": [lost],
+    }  # fmt: skip
+    said = noisy.finding(after)
+    assert said.startswith(f"AUROC of all test images, as they are and gaussian noise-3: 3 {whole:.3f} to {lost:.3f};")
+    assert "4 images shown, gaussian noise-3: ae mse" in said
+    assert "AUROC" not in plain.finding(before)
+    unscored = Sheet(normal=1, novel=0, corruption="gaussian_noise", severity=5)
+    assert "AUROC" not in unscored.finding(unscored.gather(found))
+    with style.styled():
+        (axes,) = Sheet(corruption="grey").draw(before).axes
+    assert "input, grey" in {text.get_text() for text in axes.texts}
+
+
+def test_the_table_names_the_class_of_each_image(runs: Path) -> None:
+    table = Sheet(normal=2, novel=3).gather(trained_runs()).tables["numbers"]
+    images = plan("method=autoencoder").images
+    assert table["label"].tolist() == [images.classes[images.labels[image]] for image in table["image"]]
+    assert set(table["label"][~table["novel"]]) == {"0"}
+
+
+def test_a_sheet_may_show_what_is_given_in_training(runs: Path) -> None:
+    dae = trained_runs("method=dae_mlp")
+    numbers = Sheet(normal=2, novel=1, maps=False, training=True).gather(dae)
+    assert set(numbers.pictures) == {("3", "", "input"), ("3", "ae", "disturbed"), ("3", "ae", "reconstruction")}
+    given, clean = numbers.pictures["3", "ae", "disturbed"], numbers.pictures["3", "", "input"]
+    assert 0.03 < (given - clean).abs().mean() < 0.2
+    keys = list(numbers.pictures)
+    for training, key in ((True, ("3", "", "input")), (False, ("3", "ae", "reconstruction"))):
+        ((below, _),) = Sheet(training=training)._values(numbers.tables["numbers"], "3", keys)
+        assert below == key
+    with pytest.raises(NoveltyError, match="Autoencoder shows nothing of its training"):
+        Sheet(training=True).gather(trained_runs())
+
+
 def test_images_may_be_the_most_or_least_novel_by_the_record(runs: Path) -> None:
     found = trained_runs()
     novel, scores = plan("method=autoencoder").split.novel, found[0].scores()
@@ -119,5 +170,7 @@ def test_a_method_without_pictures_has_its_score_under_the_image() -> None:
 def test_a_sheet_averages_nothing() -> None:
     with pytest.raises(NoveltyError, match="at least one image"):
         Sheet(normal=0, novel=0)
+    with pytest.raises(NoveltyError, match=r"figure\.severity is 6"):
+        Sheet(corruption="jpeg", severity=6)
     with pytest.raises(NoveltyError, match="give it one seed"):
         Sheet().admit(Layout("a/b", (Row("a", (), (0, 1)),), (Column("x", ((),)),), ()))

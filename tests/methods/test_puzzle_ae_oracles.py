@@ -19,7 +19,8 @@ from novelty.evaluation.metrics import count, fpr_at_tpr
 from novelty.info import DataInfo
 from novelty.methods.puzzle_ae import PuzzleAE, discriminator_loss, puzzles
 from novelty.methods.puzzle_ae.attack import ascended, noisy
-from novelty.methods.puzzle_ae.networks import Discriminator, UNet
+from novelty.methods.puzzle_ae.networks import Discriminator
+from novelty.nn.unet import UNet
 
 TWO_BY_TWO = torch.arange(4.0).view(1, 1, 2, 2)
 

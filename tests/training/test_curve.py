@@ -24,6 +24,7 @@ from novelty.evaluation.stability import Curve, Stability
 from novelty.info import DataInfo, Schedule
 from novelty.methods.base import Method
 from novelty.scores import Scores
+from novelty.training import cell
 from novelty.training import curve as curves
 from novelty.training.callbacks import Calibrate, ResumePoint, StepSeed
 from novelty.training.trainer import quiet as lightning_quiet
@@ -317,6 +318,27 @@ def test_a_cell_records_curve_and_summary(method: str, runs: Path) -> None:
     assert observed["metrics"][primary]["epochs_last_3"] == len(found["step"])
     assert observed["metrics"][primary]["auroc_mean_last_3"] == pytest.approx(np.mean(found["auroc"][primary]))
     assert plain["metrics"][primary]["auroc"] == observed["metrics"][primary]["auroc"]
+
+
+def test_a_curve_of_more_epochs_serves_an_evaluation_that_asks_for_fewer(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = ("method=autoencoder", "budget.scale=0.03", "evaluation=stability", "evaluation.stability.last=3")
+    alone = run(*typed, f"paths.runs={runs}/alone")
+    assert len(alone["curve"]["step"]) == 3
+    more = run(*typed, "evaluation.stability.every=2")
+    assert len(more["curve"]["step"]) > 3
+    trained: list[bool] = []
+    original = cell._train_and_score
+    monkeypatch.setattr(cell, "_train_and_score", lambda *given: (trained.append(True), original(*given)))
+    served = run(*typed)
+    assert not trained
+    assert served["curve"] == alone["curve"]
+    assert served["metrics"] == alone["metrics"]
+    assert served["keys"] == alone["keys"]
+    for count, asked in enumerate(("every=3", "last=9", "every=4"), 1):  # the second sees all nine epochs
+        run(*typed, f"evaluation.stability.{asked}")
+        assert len(trained) == min(count, 2)
 
 
 def test_a_cell_of_two_processes_has_a_curve(runs: Path) -> None:

@@ -46,6 +46,27 @@ class Stability:
         back = range(-(-steps // epoch))
         return tuple(steps - n * epoch for n in reversed(back) if n < self.last or (self.every and n % self.every == 0))
 
+    def part(self, curve: Curve) -> Curve | None:
+        """What this would have seen of a training that ``curve`` saw to its end; None where it asks for more, or where
+        the curve does not tell how long an epoch is (its last two looks must lie one apart).
+
+        >>> Stability(last=1).part({"epoch": [1.0, 2.0], "step": [5, 10], "auroc": {"avg": [0.5, 0.6]}})
+        {'epoch': [2.0], 'step': [10], 'auroc': {'avg': [0.6]}}
+        """
+        steps = curve["step"]
+        if len(steps) < 2:
+            return None
+        epoch = steps[-1] - steps[-2]
+        wanted = self.moments(steps[-1], epoch)
+        if round(steps[-1] / epoch, 3) != curve["epoch"][-1] or not set(wanted) <= set(steps):
+            return None
+        places = [steps.index(step) for step in wanted]
+        return {
+            "epoch": [curve["epoch"][place] for place in places],
+            "step": [steps[place] for place in places],
+            "auroc": {name: [values[place] for place in places] for name, values in curve["auroc"].items()},
+        }
+
     def summary(self, curve: Curve) -> dict[str, dict[str, float | int]]:
         """Mean, variance, standard deviation (both over n), smallest and largest AUROC of the last epochs, by score.
 

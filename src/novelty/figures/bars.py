@@ -32,6 +32,7 @@ class Bars(CellFigure):
     over:      what stands along the axis: the columns and their mean, or the metrics, each the mean over all columns.
     published: printed blocks, one a metric ("puzzle_ae/table7_mnist_1_12"), whose columns have the names of ours.
     beside:    printed rows that are drawn as outlined bars of their own: methods that are not run.
+    mean:      whether the mean of all columns stands beside several of them.
     base:      where bars begin: 0, or 0.5 for AUROC, which is chance.
     """
 
@@ -42,6 +43,7 @@ class Bars(CellFigure):
         over: Literal["columns", "metrics"] = "columns",
         published: Sequence[str] = (),
         beside: Sequence[str] = (),
+        mean: bool = True,
         base: float = 0.0,
         names: Mapping[str, str] | None = None,
         paper: str = "",
@@ -52,7 +54,7 @@ class Bars(CellFigure):
         if published and len(published) != len(metrics):
             raise NoveltyError(f"figure.published names {len(published)} blocks for {len(metrics)} metrics: one each.")
         self.metrics, self.over, self.base = tuple(metrics), over, base
-        self.published, self.beside = tuple(published), tuple(beside)
+        self.published, self.beside, self.mean = tuple(published), tuple(beside), mean
 
     def admit(self, layout: Layout) -> None:
         for block in self.published:
@@ -81,7 +83,7 @@ class Bars(CellFigure):
                 if self.over == "metrics":
                     found += [(metric, *bar[1:]) for bar in printed_bars(block, (), shown)]
                 else:
-                    found += printed_bars(block, columns, shown)
+                    found += [bar for bar in printed_bars(block, columns, shown) if self.mean or bar[0] != MEAN]
         if not any(entry[2] == OURS for entry in found):
             raise NoveltyError("No bar has all of its cells yet: the same command runs what is missing.")
         return numbers_of(found)
@@ -92,12 +94,13 @@ class Bars(CellFigure):
             return {metric: list(own)}
         groups = {column: [run for run in own if run.cell.column == column] for column in columns}
         groups = {column: members for column, members in groups.items() if members}
-        return groups | ({MEAN: list(own)} if len(columns) > 1 else {})
+        return groups | ({MEAN: list(own)} if self.mean and len(columns) > 1 else {})
 
     def finding(self, numbers: Numbers) -> str:
         table = numbers.tables["numbers"]
         groups = distinct(table["group"])
-        told = groups if self.over == "metrics" else [MEAN if MEAN in groups else groups[0]]
+        each = self.over == "metrics" or not self.mean
+        told = groups if each else [MEAN if MEAN in groups else groups[0]]
         said = []
         for group in told:
             here = table["group"] == group

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from novelty.data.datamodule import to_float
 from novelty.errors import NoveltyError
+from novelty.evaluation.corruptions import SEVERITIES, Kind, corrupt
 from novelty.figures import style
 from novelty.figures.base import Columns, Numbers
 from novelty.figures.cells import CellFigure, Run, Trained, distinct, one_cell_each
@@ -40,6 +41,10 @@ class Sheet(CellFigure):
     order:     "first": as they stand in the test set; "most", "least": by the recorded score of the first row.
     maps:      whether anomaly maps are shown, where there are any; each has its own scale of colours over the block.
     threshold: of the map: what lies above it is shown as a region over the input, in place of the map.
+    corruption, severity: done to the images that are shown before a method sees them, as `evaluation.robustness` does;
+               where records have scores of images so disturbed, the finding has both AUROCs of the whole test set.
+    training:  show what methods are given while they train and make of it, not what they do when they score. Scores,
+               which are of the image all the same, then stand below that.
     """
 
     trained = True
@@ -52,6 +57,9 @@ class Sheet(CellFigure):
         order: Literal["first", "most", "least"] = "first",
         maps: bool = True,
         threshold: float | None = None,
+        corruption: Kind | None = None,
+        severity: int = 1,
+        training: bool = False,
         names: Mapping[str, str] | None = None,
         paper: str = "",
     ) -> None:
@@ -60,16 +68,21 @@ class Sheet(CellFigure):
             raise NoveltyError(f"figure.normal is {normal} and figure.novel {novel}: at least one image must be shown.")
         self.normal, self.novel, self.order = normal, novel, order
         self.maps, self.threshold = maps, threshold
+        if not 1 <= severity <= SEVERITIES:
+            raise NoveltyError(f"figure.severity is {severity}: it is one of 1 to {SEVERITIES}.")
+        self.corruption, self.severity, self.training = corruption, severity, training
 
     def admit(self, layout: Layout) -> None:
         one_cell_each(layout, seeds=False)
 
     def gather(self, runs: Sequence[Run]) -> Numbers:
-        """One table: block, row, image (its place in the data set), novel, score, value; the pictures beside it.
+        """Table "numbers": block, row, image (its place in the data set), label, novel, score, value, and the pictures.
+        Where images are corrupted, table "aurocs": block, row, of all test images as they are, and of all corrupted.
 
         Pictures have the keys (block, row, name); those of the images themselves have an empty row.
         """
         found: list[tuple[Any, ...]] = []
+        aurocs: list[tuple[Any, ...]] = []
         pictures: dict[tuple[str, ...], Tensor] = {}
         tested: dict[str, tuple[str, np.ndarray]] = {}
         for run in (run for run in runs if run.record is not None):
@@ -83,15 +96,26 @@ class Sheet(CellFigure):
                 tested[block] = (digest, self._choose(run, trained))
             places = tested[block][1]
             score = run.row.score or run.done["primary"]
-            shown, scores = self._show(trained, split.test[places], score)
+            shown, scores = self._show(trained, places, score)
             pictures |= {(block, "" if name in (INPUT, MASK) else run.cell.row, name): p for name, p in shown.items()}
             if score not in scores:
                 raise NoveltyError(f"{run.title} gives no score {score}; it gives {', '.join(scores)}.")
             for place, value in zip(places.tolist(), scores[score].tolist(), strict=True):
-                found.append((block, run.cell.row, int(split.test[place]), bool(split.novel[place]), score, value))
-        names = ("block", "row", "image", "novel", "score", "value")
-        columns = {n: np.array(c) for n, c in zip(names, zip(*found, strict=True), strict=True)}
-        return Numbers({"numbers": columns}, {}, pictures)
+                image = int(split.test[place])
+                label = trained.images.classes[trained.images.labels[image]]
+                found.append((block, run.cell.row, image, label, bool(split.novel[place]), score, value))
+            if self.corruption is not None and f"{score}@{self._corruption}" in run.done["metrics"]:
+                both = (run.metric("auroc", score), run.metric("auroc", f"{score}@{self._corruption}"))
+                aurocs.append((block, run.cell.row, *both))
+        tables = {"numbers": _columns(("block", "row", "image", "label", "novel", "score", "value"), found)}
+        if aurocs:
+            tables["aurocs"] = _columns(("block", "row", "auroc", "auroc_corrupted"), aurocs)
+        return Numbers(tables, {}, pictures)
+
+    @property
+    def _corruption(self) -> str:
+        """What scores of such images are called in records, behind the "@"."""
+        return f"{self.corruption}" if self.corruption == "grey" else f"{self.corruption}-{self.severity}"
 
     def _choose(self, run: Run, trained: Trained) -> np.ndarray:
         """Places in the test set of the images to show: normal ones first."""
@@ -106,10 +130,15 @@ class Sheet(CellFigure):
             chosen.append(places[:count])
         return np.concatenate(chosen)
 
-    def _show(self, trained: Trained, index: np.ndarray, score: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Named pictures (n, C, S, S) and the map of ``score`` (n, 1, S, S), and named scores (n,), on the CPU."""
-        where, method = torch.from_numpy(index), trained.method
+    def _show(self, trained: Trained, tested: np.ndarray, score: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Named pictures (n, C, S, S) and the map of ``score`` (n, 1, S, S), and named scores (n,), on the CPU.
+
+        tested: (n,) places in the test set.
+        """
+        where, method = torch.from_numpy(trained.split.test[tested]), trained.method
         images = to_float(trained.images.pixels[where])
+        if self.corruption is not None:
+            images = corrupt(self.corruption, images, torch.from_numpy(tested), self.severity)
         shown = {INPUT: images}
         if trained.images.masks is not None and trained.images.masks[where].any():
             shown[MASK] = trained.images.masks[where].float().unsqueeze(1)
@@ -119,7 +148,9 @@ class Sheet(CellFigure):
             for places in torch.split(torch.arange(len(images)), trained.batch):
                 part = images[places].to(trained.device)
                 said.append(method.test_step((part, places), 0))
-                made.append(pictures_of(method, part))
+                made.append(pictures_of(method, part, self.training))
+        if self.training and not made[0]:
+            raise NoveltyError(f"figure.training is true, and {type(method).__name__} shows nothing of its training.")
         shown |= {name: torch.cat([part[name].float().cpu() for part in made]) for name in made[0]}
         maps = [part[score].map for part in said if score in part]
         if self.maps and maps and all(map_ is not None for map_ in maps):
@@ -139,7 +170,19 @@ class Sheet(CellFigure):
             ]
             said.append(f"{self.name(row)} {self.name(distinct(table['score'][here])[0])}: {', '.join(parts)}")
         shown = len(distinct(table["image"])) if len(distinct(table["block"])) == 1 else len(table["image"])
-        return f"mean score of the {shown} images shown: {'; '.join(said)}"
+        told = f"mean score of the {shown} images shown{self._how}: {'; '.join(said)}"
+        if "aurocs" not in numbers.tables:
+            return told
+        aurocs = [
+            f"{self.name(block)}{f' {self.name(row)}' if len(said) > 1 else ''} {before:.3f} to {after:.3f}"
+            for block, row, before, after in zip(*numbers.tables["aurocs"].values(), strict=True)
+        ]
+        return f"AUROC of all test images, as they are and{self._how[1:]}: {', '.join(aurocs)}; {told}"
+
+    @property
+    def _how(self) -> str:
+        """What was done to the images, in words: ", grey"."""
+        return f", {self.name(self._corruption)}" if self.corruption is not None else ""
 
     def draw(self, numbers: Numbers) -> Drawing:
         """Placed by hand, to the hundredth of an inch: a sheet of several hundred pictures is no grid of plots."""
@@ -193,23 +236,35 @@ class Sheet(CellFigure):
     def _values(
         self, table: Columns, block: str, keys: Sequence[tuple[str, ...]]
     ) -> list[tuple[tuple[str, ...], np.ndarray]]:
-        """Pictures of a block with what stands below each of their images: a row's scores under its last one."""
+        """Pictures of a block with what stands below each of their images: a row's scores under its last one, or under
+        the image itself, where what is shown of training is not what was scored."""
         own = {row: (table["block"] == block) & (table["row"] == row) for row in distinct(table["row"])}
-        return [(_last_of(keys, row), table["value"][here]) for row, here in own.items() if here.any()]
+        return [
+            (_last_of(keys, "" if self.training else row), table["value"][here])
+            for row, here in own.items()
+            if here.any()
+        ]
 
     def _heading(self, name: str) -> str:
-        return f"map ≥ {self.threshold:g}" if name == FOUND else self.name(name)
+        if name == FOUND:
+            return f"map ≥ {self.threshold:g}"
+        return self.name(name) + (self._how if name == INPUT else "")
 
 
-def pictures_of(method: Method, images: Tensor) -> dict[str, Tensor]:
-    """`Method.pictures` in float32, of images larger than those of the training tile by tile."""
+def pictures_of(method: Method, images: Tensor, training: bool = False) -> dict[str, Tensor]:
+    """`Method.pictures` (or `training_pictures`) in float32, of images larger than those of the training by tiles."""
+    show = method.training_pictures if training else method.pictures
 
     def as_maps(tiles: Tensor) -> dict[str, Scores]:
-        return {name: Scores(tiles.new_zeros(len(tiles)), shown) for name, shown in method.pictures(tiles).items()}
+        return {name: Scores(tiles.new_zeros(len(tiles)), shown) for name, shown in show(tiles).items()}
 
     with torch.autocast(images.device.type, enabled=False):
         joined = by_tiles(as_maps, images, method.info.image_size)
     return {name: shown.map for name, shown in joined.items() if shown.map is not None}
+
+
+def _columns(names: Sequence[str], lines: Sequence[tuple[Any, ...]]) -> Columns:
+    return {name: np.array(column) for name, column in zip(names, zip(*lines, strict=True), strict=True)}
 
 
 def _last_of(keys: Sequence[tuple[str, ...]], row: str) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -93,6 +94,13 @@ class Method(LightningModule, ABC):
         """What the method makes of images (B, C, H, W), by name, of that shape in [0, 1]: for sheets beside them."""
         return {}
 
+    def training_pictures(self, images: Tensor) -> dict[str, Tensor]:
+        """What the method is given for images (B, C, H, W) while it trains, and what it makes of that, as `pictures`.
+
+        Drawn from the method's seed, alike on every call.
+        """
+        return {}
+
     def attacked(self, images: Tensor, attack: Attack) -> dict[str, Tensor]:
         """Images as ``attack`` moves them to raise the primary score, by the way it is done ("" where there is one)."""
         return {"": attack(lambda moved: self._whole(moved)[self.primary].image, images)}
@@ -104,6 +112,13 @@ class Method(LightningModule, ABC):
     def seeded_generator(self) -> torch.Generator:
         """A generator on this device, seeded alike on every call: for randomness inside `calibrate` and `score`."""
         return torch.Generator(self.device).manual_seed(self.seed)
+
+    @contextmanager
+    def seeded(self) -> Iterator[None]:
+        """Inside, the global generators are seeded alike on every call; afterwards they are as they were."""
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(self.seed)
+            yield
 
     @property
     def scaler(self) -> torch.amp.GradScaler | None:

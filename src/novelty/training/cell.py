@@ -24,7 +24,7 @@ from novelty.training.logged import log_finished
 from novelty.training.loggers import finish, make_loggers
 from novelty.training.plan import Plan, make_plan
 from novelty.training.processes import first_process, run_shared
-from novelty.training.scoring import evaluate, reuse, score
+from novelty.training.scoring import evaluate, reuse, score, stored
 from novelty.training.trainer import data_of, prepare
 
 
@@ -63,8 +63,8 @@ def _note_failure(plan: Plan, command: str, error: Exception) -> None:
 
 
 def _work(plan: Plan, command: str, console: Console, label: str) -> None:
-    if stored := plan.record.scored():
-        evaluate(plan, command, reuse(plan, stored))
+    if scores := stored(plan):
+        evaluate(plan, command, reuse(plan, scores))
         _draw(plan, console)
         return
     hardware = plan.config["hardware"]

@@ -6,9 +6,10 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from novelty.check import build
@@ -16,6 +17,7 @@ from novelty.data.datamodule import NoveltyData
 from novelty.data.protocols.index_file import write_split
 from novelty.errors import NoveltyError
 from novelty.evaluation.evaluation import Evaluation
+from novelty.evaluation.stability import Curve, Stability
 from novelty.methods.base import Method
 from novelty.results.environment import now
 from novelty.results.records import SCHEMA, read_arrays, read_result, write, write_arrays, write_json
@@ -23,7 +25,7 @@ from novelty.scores import Disturbance
 from novelty.training.callbacks import CalibrateWrapper, CollectScores, Measure
 from novelty.training.guards import load_weights
 from novelty.training.maps import read_maps, remove_maps
-from novelty.training.plan import Plan
+from novelty.training.plan import Plan, make_plan
 from novelty.training.processes import first_process
 from novelty.training.progress import ProgressBar
 from novelty.training.trainer import build_method, data_of, make_trainer, quiet
@@ -101,16 +103,45 @@ def _score_disturbed(plan: Plan, method: Method, disturbance: Disturbance, path:
     method.disturbance = None
 
 
+def stored(plan: Plan) -> Path | None:
+    """Raw scores that another evaluation of this training left, where they are the ones that this one needs: those of
+    its own scoring key, or of one that looked at more epochs of the same training (`Stability.part`)."""
+    if found := plan.record.scored():
+        return found
+    for path in sorted(plan.record.folder.glob("*/result.json")):
+        try:
+            record = read_result(path)
+            scores = path.with_name("scores.npz")
+            seen = record["config"]["evaluation"]["stability"]
+            if seen is None or _part(plan, record) is None:
+                continue
+            watching = {**plan.config, "evaluation": {**plan.config["evaluation"], "stability": seen}}
+            as_theirs = make_plan(OmegaConf.create(watching), plan.choices).record.scoring
+            if as_theirs == record["keys"]["scoring"] and read_arrays(scores):
+                return scores
+        except (OSError, NoveltyError):  # a damaged record is no source
+            continue
+    return None
+
+
+def _part(plan: Plan, record: dict[str, Any]) -> Curve | None:
+    """What this evaluation would have seen of the curve of another one's record; None where that is not all there."""
+    stability: Stability | None = build(plan.config["evaluation"]).stability
+    if stability is None or "curve" not in record:
+        return None
+    if record["config"]["evaluation"]["stability"] == plan.config["evaluation"]["stability"]:
+        return cast(Curve, record["curve"])
+    return stability.part(record["curve"])
+
+
 def reuse(plan: Plan, scores: Path) -> dict[str, Any]:
     """What another evaluation of the same training left, taken over."""
     write(plan.record.scores, lambda path: shutil.copyfile(scores, path))
-    for name in ("maps", "curve.json"):
-        left, here = scores.with_name(name), plan.record.scores.with_name(name)
-        if left.is_dir():
-            shutil.copytree(left, here, dirs_exist_ok=True)
-        elif left.is_file():
-            write(here, lambda path, left=left: shutil.copyfile(left, path))  # type: ignore[misc]
+    if scores.with_name("maps").is_dir():
+        shutil.copytree(scores.with_name("maps"), plan.record.maps, dirs_exist_ok=True)
     record = read_result(scores.with_name("result.json"))
+    if curve := _part(plan, record):
+        write_json(plan.record.curve, dict(curve))
     return {
         name: record[name] for name in ("primary", "provenance", "measured", "timings", "environment") if name in record
     }

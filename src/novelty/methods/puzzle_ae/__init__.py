@@ -18,11 +18,13 @@ from novelty.errors import NoveltyError
 from novelty.info import DataInfo, Schedule
 from novelty.methods.puzzle_ae import puzzles
 from novelty.methods.puzzle_ae.attack import Form, Noise, frozen, noisy
-from novelty.methods.puzzle_ae.networks import Discriminator, UNet
+from novelty.methods.puzzle_ae.networks import Discriminator
 from novelty.methods.puzzle_ae.puzzles import Grid
 from novelty.methods.puzzle_ae.solving import PuzzleScores
 from novelty.nn.parts import part
 from novelty.nn.processes import average_over_processes, own_share
+from novelty.nn.unet import UNet
+from novelty.scores import grad_ready
 
 __all__ = ["PuzzleAE"]
 
@@ -196,6 +198,23 @@ class PuzzleAE(PuzzleScores):
         }
         with frozen(self.unet):
             return noisy(self.unet, puzzled, reference, start, **rule)
+
+    def training_pictures(self, images: Tensor) -> dict[str, Tensor]:
+        """A puzzle of each image with its hidden tile, the noise of `attack` on it, and the solution, clamped.
+
+        Noise from the largest decrease to the largest increase is drawn from black to white: none is grey. Values that
+        it would move out of [0, 1] have less of it.
+        """
+        with grad_ready(images) as own, self.seeded():
+            extended = puzzles.extend(own.detach(), self.grid)
+            puzzled = self._puzzled(extended)
+            spoiled = self._spoiled(puzzled, extended)
+        with torch.no_grad():
+            solved = self.unet(spoiled).clamp(0, 1)
+        reach = self.epsilon * (2 if self.attack_form == "repo" else 1)
+        noise = {} if self.attack == "none" else {"noise": (0.5 + (spoiled - puzzled) / (2 * reach)).clamp(0, 1)}
+        found = {"puzzle": puzzled, **noise, "solved": solved}
+        return {name: puzzles.trim(shown, images.shape[-1]) for name, shown in found.items()}
 
     def _learn_together(
         self, discriminator: Discriminator, solved: Tensor, images: Tensor, unet_optimizer: Any, optimizer: Any

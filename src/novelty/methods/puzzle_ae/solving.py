@@ -11,8 +11,8 @@ from torch.utils.checkpoint import checkpoint
 
 from novelty.methods.base import Method
 from novelty.methods.puzzle_ae import puzzles
-from novelty.methods.puzzle_ae.networks import UNet
 from novelty.methods.puzzle_ae.puzzles import Grid, Kind
+from novelty.nn.unet import UNet
 from novelty.scores import Attack, Scores
 
 CHUNK_PIXELS = {"cpu": 2**17}
