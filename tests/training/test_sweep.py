@@ -64,6 +64,13 @@ def test_narrowing_to_nothing_says_what_there_is() -> None:
         _cells("method=gan")
 
 
+def test_of_several_tables_those_without_such_cells_are_left_out() -> None:
+    tables = [["table=piad/table3_celeba", "method=kde"], [TABLE, "method=kde"]]
+    assert set(expand(tables, None).values()) == {("piad/table2_mnist",)}
+    with pytest.raises(NoveltyError, match="No cell of piad/table3_celeba has method=kde"):
+        expand(tables[:1], None)
+
+
 def test_equal_cells_are_run_once() -> None:
     assert expand([["method=kde"], ["method=kde"]], None) == {("method=kde",): ()}
 

@@ -22,6 +22,10 @@ NO_PICTURES = "pictures=false"
 ORDER = ("cut", "failed", "missing", "running", "done", "impossible")
 
 
+class NoCellError(NoveltyError):
+    """Of all cells of a table, none has what was typed."""
+
+
 @dataclass(frozen=True)
 class PlannedCell:
     """A cell with what is known before it runs.
@@ -45,16 +49,26 @@ def expand(
 ) -> dict[tuple[str, ...], tuple[str, ...]]:
     """Overrides of single cells, without repetitions -> the tables and figures that ask for each.
 
+    Of several tables, those that a key narrows to nothing give no cells; NoveltyError where that is all of them.
+
     seeds: at most so many per cell of a table or figure (budget).  keep: what these keep, where nothing is said.
     """
     cells: dict[tuple[str, ...], tuple[str, ...]] = {}
+    empty: list[NoveltyError] = []
     for combination in combinations:
         layout = layout_of(combination)
         if layout is None:
             cells.setdefault(tuple(_own(combination)), ())
-        else:
-            for _, overrides in asked(layout, combination, seeds, keep):
-                cells[overrides] = tuple(dict.fromkeys([*cells.get(overrides, ()), layout.name]))
+            continue
+        try:
+            found = asked(layout, combination, seeds, keep)
+        except NoCellError as error:
+            empty.append(error)
+            continue
+        for _, overrides in found:
+            cells[overrides] = tuple(dict.fromkeys([*cells.get(overrides, ()), layout.name]))
+    if empty and not cells:
+        raise empty[0]
     return cells
 
 
@@ -76,7 +90,8 @@ def _own(typed: Sequence[str]) -> list[str]:
 def asked(
     layout: Layout, typed: Sequence[str], seeds: int | None, keep: str = KEEP_NONE
 ) -> list[tuple[Cell, tuple[str, ...]]]:
-    """The cells that ``typed`` leaves of a table or figure, each with all of its overrides.
+    """The cells that ``typed`` leaves of a table or figure, each with all of its overrides; none where no method of it
+    is among ours.
 
     A key that the table sets narrows it, any other is added to each cell.
     """
@@ -91,7 +106,7 @@ def asked(
         kept = [cell for cell in cells if any(_same(override, o) for o in cell.overrides)]
         if not kept:
             values = dict.fromkeys(_value(o) for cell in cells for o in cell.overrides if key_of(o) == key_of(override))
-            raise NoveltyError(
+            raise NoCellError(
                 f"No cell of {layout.name} has {override.lstrip('+')}; "
                 f"there {key_of(override)} is one of {', '.join(values)}."
             )
@@ -170,7 +185,10 @@ def report_plans(planned: Sequence[PlannedCell], detailed: bool) -> None:
     unknown = sum(left is None for left in seconds)
     rest = f" About {in_words(sum(known))} are left" if known else ""
     rest += f", and {unknown} cells whose like never ran here" if known and unknown else ""
-    console.print(f"{len(planned)} cells: {states}.{rest}{'.' if rest else ''}")
+    if planned:
+        console.print(f"{len(planned)} cells: {states}.{rest}{'.' if rest else ''}")
+    else:
+        console.print("No cells: no method of this table is among those here; novelty.report shows what was printed.")
 
 
 def _seconds_left(planned: Sequence[PlannedCell]) -> list[float | None]:
