@@ -76,6 +76,7 @@ class Hardware:
     channels_last: memory layout of images and kernels; null: where it is faster (CPU; GPU in half precision).
     compile: mode of torch.compile for the parts of a method that may be compiled (`Method.compilable`), or null.
     threads: of each process; null: torch's choice.  score_batch: images scored at once; null: 64 on the CPU, else 250.
+    score_precision: of scoring, whatever the training's; bf16-mixed is faster and gives other scores.
     checkpoint_every: seconds between two saved states of a training.
     """
 
@@ -87,6 +88,7 @@ class Hardware:
     compile: str | None = None
     threads: int | None = None
     score_batch: int | None = None
+    score_precision: str = "32-true"
     checkpoint_every: float = 60.0
 
 
@@ -96,6 +98,7 @@ class Logger:
 
     tags: of the W&B run, beside method, data, protocol, budget, normal classes and tables.
     tables: the published tables and figures that ask for the cell; a sweep over them says so itself.
+    log: what the cells of a sweep print goes to ``log.txt`` beside their records; launchers with workers set it.
     """
 
     csv: bool = True
@@ -106,6 +109,7 @@ class Logger:
     mode: str = "auto"
     tags: list[str] = field(default_factory=list)
     tables: list[str] = field(default_factory=list)
+    log: bool = False
 
 
 @dataclass

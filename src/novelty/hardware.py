@@ -15,6 +15,7 @@ Node = dict[str, Any]
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+SCORE_PRECISIONS = PRECISIONS[:2]
 STRATEGIES = ("auto", "ddp")
 COMPILE = (None, "default", "reduce-overhead", "max-autotune")
 
@@ -24,7 +25,13 @@ def settle_hardware(hardware: Node) -> Node:
 
     Refuses what Lightning would only refuse later, in its own words, or quietly replace; and a GPU where there is none.
     """
-    choices = {"accelerator": ACCELERATORS, "precision": PRECISIONS, "strategy": STRATEGIES, "compile": COMPILE}
+    choices = {
+        "accelerator": ACCELERATORS,
+        "precision": PRECISIONS,
+        "score_precision": SCORE_PRECISIONS,
+        "strategy": STRATEGIES,
+        "compile": COMPILE,
+    }
     for name, allowed in choices.items():
         if hardware[name] not in allowed:
             words = [str(word) if word is not None else "null" for word in allowed]

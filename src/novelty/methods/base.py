@@ -63,6 +63,9 @@ class Method(LightningModule, ABC):
     disturbance: Disturbance | None = None
     """Set by the framework while disturbed images are scored (see `Evaluation.robustness`)."""
 
+    score_dtype: torch.dtype | None = None
+    """Set by the framework: what scoring is cast to where that is allowed (autocast); None: float32 throughout."""
+
     seed: int = 0
     """Set by the framework before anything else; randomness inside `calibrate` and `score` derives from it."""
 
@@ -138,12 +141,12 @@ class Method(LightningModule, ABC):
         optimizer.step()
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Scores]:
-        """Scores in float32 whatever the training precision; the framework collects and gathers them.
+        """Scores, in float32 unless `score_dtype` says otherwise; the framework collects and gathers them.
 
         Images that are larger than those of the training (patches) are scored tile by tile, see `by_tiles`.
         """
         images, positions = batch
-        with torch.autocast(self.device.type, enabled=False):
+        with torch.autocast(self.device.type, self.score_dtype, enabled=self.score_dtype is not None):
             if self.disturbance is None:
                 return self._whole(images)
             found = self.disturbance(self.attacked, images, positions)

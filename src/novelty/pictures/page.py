@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from novelty.figures.style import RESOLUTION, WIDTH
 
 Record = Mapping[str, Any]
 
@@ -18,11 +21,11 @@ HEADINGS = {
     "fpr_at_tpr95": "FPR at TPR 95",
     "fpr_at_tpr99": "FPR at TPR 99",
     "f1": "F1",
-    "f1_oracle": "F1, best by the labels",
+    "f1_oracle": "best F1 (labels)",
     "pixel_auroc": "pixel AUROC",
     "pixel_average_precision": "pixel AP",
     "aupro": "AUPRO",
-    "dice_oracle": "Dice, best by the labels",
+    "dice_oracle": "best Dice (labels)",
 }
 """Metrics of the table, in this order, where a run has them."""
 
@@ -47,10 +50,10 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 1.4rem; margin: 0 } h2 { font-size: 1.05rem; margin: 2.2rem 0 .6rem }
 .headline { font-size: 2.2rem; margin: .6rem 0 0 } .quiet { color: var(--quiet) }
 .scroll { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { text-align: right; padding: .25rem .8rem; border-bottom: 1px solid var(--line); white-space: nowrap }
+th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap }
 th:first-child, td:first-child { text-align: left; padding-left: 0 } th { font-weight: 600 }
 td small { display: block; color: var(--quiet) }
-figure { margin: 1rem 0 } figure img { width: 100%; background: #fff; border-radius: 4px; display: block }
+figure { margin: 1rem 0 } figure img { max-width: 100%; background: #fff; border-radius: 4px; display: block }
 figcaption { color: var(--quiet); margin-bottom: .4rem }
 pre { background: var(--code); padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere;
       border-radius: 4px; font-size: 13px }
@@ -123,9 +126,17 @@ def _figure(path: Path) -> str:
     kind = "image/png" if path.suffix == ".png" else "image/svg+xml"
     content = b64encode(path.read_bytes()).decode()
     caption = escape(CAPTIONS[path.stem])
-    return (
-        f'<figure><figcaption>{caption}</figcaption><img alt="{caption}" src="data:{kind};base64,{content}"></figure>'
-    )
+    width = f"width: {min(100.0, 100 * _inches(path) / WIDTH):.4g}%"  # a page of text is the column: letters stay alike
+    image = f'<img alt="{caption}" style="{width}" src="data:{kind};base64,{content}">'
+    return f"<figure><figcaption>{caption}</figcaption>{image}</figure>"
+
+
+def _inches(path: Path) -> float:
+    """How wide a drawing is, from its file: an SVG says it in points, a PNG was drawn at `RESOLUTION`."""
+    if path.suffix == ".png":
+        return int.from_bytes(path.read_bytes()[16:20]) / RESOLUTION
+    said = re.search(r'<svg[^>]*?\swidth="([\d.]+)pt"', path.read_text(encoding="utf-8")[:4000])
+    return float(said[1]) / 72 if said else WIDTH
 
 
 def _about(record: Record) -> dict[str, str]:

@@ -9,12 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from novelty.evaluation.metrics import count
-from novelty.figures.style import BLUE, FAINT, INK, MUTED, ORANGE, remark, sheet, styled
+from novelty.figures.style import BLUE, FAINT, INK, MUTED, ORANGE, key, remark, sheet, styled
 
 NORMAL, NOVEL = BLUE, ORANGE
 """The two colours of every run's pictures."""
 
-BINS = 60
+BINS = (10, 60)
+"""Of a histogram, at least and at most; between them twice the root of the smaller number of images."""
 TAIL = 0.002
 """Share of the scores at either end that a histogram piles up in its outermost bins."""
 
@@ -59,18 +60,20 @@ def histogram(name: str, scores: np.ndarray, novel: np.ndarray, threshold: float
     low, high = np.quantile(scores, (TAIL, 1 - TAIL))
     if not high > low:
         low, high = float(scores.min()) - 0.5, float(scores.max()) + 0.5
-    edges = np.linspace(low, high, BINS + 1)
+    fewest = min(novel.sum(), (~novel).sum())
+    edges = np.linspace(low, high, int(np.clip(2 * np.sqrt(fewest), *BINS)) + 1)
+    sides = ((~novel, NORMAL, "normal"), (novel, NOVEL, "novel"))
     with styled():
         drawing = sheet(2.3)
         axes = drawing.subplots()
-        for side, colour, label in ((~novel, NORMAL, "normal"), (novel, NOVEL, "novel")):
+        for side, colour, _ in sides:
             shares = np.histogram(scores[side].clip(low, high), edges)[0] / side.sum()
             axes.stairs(shares, edges, fill=True, color=colour, alpha=0.35)
-            axes.stairs(shares, edges, color=colour, linewidth=1.2, label=f"{label} ({side.sum():,})")
+            axes.stairs(shares, edges, color=colour, linewidth=1.2)
         if threshold is not None and low < threshold < high:
             axes.axvline(threshold, color=MUTED, linewidth=0.8, linestyle=(0, (4, 2)))
             remark(axes, threshold, 0.98, " threshold", transform=axes.get_xaxis_transform(), va="top")
         axes.set(xlabel=f"score {name}, higher = more novel", ylabel="share of images", xlim=(low, high))
         axes.set_ylim(bottom=0)
-        axes.legend(frameon=False, loc="upper right")
+        key(axes, [(f"{label} ({side.sum():,})", colour) for side, colour, label in sides])
         return drawing

@@ -33,7 +33,9 @@ def draw_run(record: Record, images: Images, trained: Trained | None = None) -> 
     folder = record.result.with_name("pictures")
     drawn = _of_record(record, content, images)
     if trained is not None:
-        drawn["sheet"] = _sheet(content, trained)
+        sheet = _sheet(content, trained)
+        if sheet is not None:
+            drawn["sheet"] = sheet
         located = localisation(trained, content["primary"])
         if located is not None:
             drawn["overlays"] = located
@@ -61,10 +63,13 @@ def _of_record(record: Record, content: dict[str, Any], images: Images) -> dict[
     return found | ({"training": drawn} if drawn is not None else {})
 
 
-def _sheet(content: dict[str, Any], trained: Trained) -> Drawing:
-    """The first test images of either kind, and what the method shows of them."""
+def _sheet(content: dict[str, Any], trained: Trained) -> Drawing | None:
+    """The first test images of either kind, and what the method shows of them; None where it shows nothing."""
     choices = content["choices"]
     cell = Cell(choices["method"], choices["data"], content["seed"], ())
     sheet = Sheet()
+    numbers = sheet.gather([Run(cell, Row(cell.row, (), ()), content, load=lambda: trained)])
+    if all(not row for _, row, _ in numbers.pictures):
+        return None
     with styled():
-        return sheet.draw(sheet.gather([Run(cell, Row(cell.row, (), ()), content, load=lambda: trained)]))
+        return sheet.draw(numbers)

@@ -48,7 +48,7 @@ class Conditions:
             max_test=budget["max_test"],
             copy=record["data"]["copy"],
             digest=record["data"]["digest"],
-            precision=record["config"]["hardware"]["precision"],
+            precision=_precision(record["config"]["hardware"]),
             processes=record["processes"],
             versions=tuple(sorted(record["versions"].items())),
             weights=tuple(sorted(record["weights"].items())),
@@ -61,6 +61,12 @@ class Conditions:
         extra = [value for name, value in self.provenance if name == "backbone"]
         precision = [] if self.precision.startswith("32") else [self.precision]
         return "; ".join([f"budget {budget}", f"data {self.copy}", *extra, *precision])
+
+
+def _precision(hardware: Node) -> str:
+    """Of training and, where that is another one than usual, of scoring."""
+    scored = hardware.get("score_precision", "32-true")
+    return str(hardware["precision"]) + ("" if scored == "32-true" else f", scored in {scored}")
 
 
 def matches(table: Table, records: Iterable[Record]) -> Iterator[tuple[Cell, Record]]:

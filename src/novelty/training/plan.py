@@ -140,6 +140,7 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
             "split": array_digest(split.test, split.novel),
             "reference": REFERENCE_IMAGES,
             "maps": config["maps"],
+            **_score_precision(config["hardware"]),
             **{part: config["evaluation"][part] for part in ("robustness", "stability")},
         }
     )
@@ -152,6 +153,12 @@ def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
     count = len(split.train) if augmentation is None else len(augmentation)
     steps = method.schedule.steps(count, processes(config["hardware"]))
     return Plan(config, chosen, images, split, normal, first_of, weights, record, steps)
+
+
+def _score_precision(hardware: Node) -> Node:
+    """What the scoring key says of it: nothing of the default, which keys are older than."""
+    precision = hardware["score_precision"]
+    return {} if precision == "32-true" else {"precision": precision}
 
 
 def _refuse_pixels(maps: bool, images: Images, split: Split, choices: dict[str, str]) -> None:

@@ -70,5 +70,6 @@ def _kind(choices: dict[str, str], config: Node, hardware: str) -> Kind:
 
 
 def _evaluation(config: Node) -> str:
-    """Which parts of an evaluation score more than the plain images."""
-    return " ".join(part for part in ("pixel", "robustness", "stability") if config["evaluation"].get(part) is not None)
+    """Which parts of an evaluation score more than the plain images, and in which precision."""
+    parts = [part for part in ("pixel", "robustness", "stability") if config["evaluation"].get(part) is not None]
+    return " ".join([*parts, str(config["hardware"].get("score_precision"))])

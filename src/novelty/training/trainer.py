@@ -64,6 +64,8 @@ def build_method(plan: Plan, data: NoveltyData) -> Method:
     method: Method = build(plan.config["method"], info=data.info)
     for part in (method, method.learner):
         part.seed = seed
+        if plan.config["hardware"]["score_precision"] == "bf16-mixed":
+            part.score_dtype = torch.bfloat16
     data.schedule = method.learner.schedule
     hardware = plan.config["hardware"]
     if hardware["channels_last"]:
