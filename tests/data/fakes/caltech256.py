@@ -9,11 +9,11 @@ from data.fakes.files import pack, picture, save
 from novelty.data.sources.caltech256 import Caltech256
 
 
-def write_caltech256(folder: Path, *, packed: bool = False, each: int = 2) -> Path:
+def write_caltech256(folder: Path, *, packed: bool = False, each: int = 2, clutter: int | None = None) -> Path:
     """``256_ObjectCategories/NNN.name/NNN_MMMM.jpg`` of many sizes, some grey, and the strays of the original."""
     top = folder / ("unpacked" if packed else "") / "256_ObjectCategories"
     for number, name in enumerate(Caltech256.names, 1):
-        for i in range(1, each + 1):
+        for i in range(1, (clutter if clutter and name == "clutter" else each) + 1):
             image = picture(1000 * number + i, 8 + number % 3, 8 + i, "L" if number % 50 == 0 else "RGB")
             save(image, top / f"{number:03d}.{name}" / f"{number:03d}_{i:04d}.jpg")
     (top / "056.dog/greg/vision309").mkdir(parents=True)
