@@ -13,7 +13,7 @@ import pytest
 from cells import plan, run
 
 from novelty.training.logged import POINTS, roc
-from novelty.training.loggers import wandb_mode
+from novelty.training.loggers import _identity, wandb_mode
 
 LOGGED = ("logger=all", "method=autoencoder", "budget.scale=0.05")
 
@@ -82,6 +82,15 @@ def test_a_roc_curve_of_many_scores_is_thinned_and_keeps_its_ends() -> None:
     assert points[0].tolist() == [0, 0]
     assert points[-1].tolist() == [1, 1]
     assert (np.diff(points, axis=0) >= 0).all()
+
+
+def test_a_wrapping_method_has_a_wandb_run_of_its_own() -> None:
+    """It shares the training of what it wraps, and would otherwise write over that run when both are synced."""
+    alone = plan("method=autoencoder")
+    wrapped = plan("method=energy_projection", "method@method.autoencoder=autoencoder")
+    assert alone.record.training == wrapped.record.training
+    assert _identity(alone) == alone.record.training
+    assert _identity(wrapped) != _identity(alone)
 
 
 def test_without_a_key_wandb_is_offline_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

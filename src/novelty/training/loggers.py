@@ -68,7 +68,7 @@ def _wandb(plan: Plan, folder: Path, wanted: Node) -> Logger:
         name=plan.title,
         project=wanted["project"],
         entity=wanted["entity"],
-        id=plan.record.training,
+        id=_identity(plan),
         save_dir=str(folder),
         group=f"{plan.choices['method']}/{plan.choices['data']}",
         tags=[*plan.choices.values(), *plan.normal, *wanted["tables"], *wanted["tags"]],
@@ -88,6 +88,12 @@ def _wandb(plan: Plan, folder: Path, wanted: Node) -> Logger:
         wandb.teardown()  # its service still holds the run by this name
         logger = WandbLogger(offline=True, **(arguments | {"resume": None}))
     return logger
+
+
+def _identity(plan: Plan) -> str:
+    """The W&B run that a cell resumes: its training's; a method that wraps another shares that, and has its own run."""
+    wraps = plan.record.method != plan.choices["method"]
+    return plan.record.scoring if wraps else plan.record.training
 
 
 def wandb_mode(mode: str) -> str:
