@@ -88,9 +88,9 @@ def test_a_wrapping_method_has_a_wandb_run_of_its_own() -> None:
     """It shares the training of what it wraps, and would otherwise write over that run when both are synced."""
     alone = plan("method=autoencoder")
     wrapped = plan("method=energy_projection", "method@method.autoencoder=autoencoder")
-    assert alone.record.training == wrapped.record.training
     assert _identity(alone) == alone.record.training
-    assert _identity(wrapped) != _identity(alone)
+    assert wrapped.record.method == "autoencoder"
+    assert _identity(wrapped) == wrapped.record.scoring != wrapped.record.training
 
 
 def test_without_a_key_wandb_is_offline_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
