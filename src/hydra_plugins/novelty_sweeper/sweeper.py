@@ -1,8 +1,9 @@
 """Sweeps that resume: tables become cells, done cells are dropped, the rest goes to whatever launcher was chosen."""
 
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
@@ -10,6 +11,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 
 from novelty.errors import NoveltyError
+
+if TYPE_CHECKING:
+    from novelty.training.sweep import PlannedCell
+
+    Outcome = tuple[PlannedCell, JobReturn]
 
 
 @dataclass
@@ -27,7 +33,8 @@ class NoveltySweeper(BasicSweeper):
     """Expands `table=...`, `figure=...` and Hydra's own sweeps, plans every cell before any is submitted, and runs what
     is missing; then draws the figure, if it is for one.
 
-    Order: cut cells first, then failed and missing ones, last those that another process is working on.
+    Order: cut cells first, then failed and missing ones, last those that another process is working on; within each the
+    longest first. Cells that share a training are handed over one after the other.
     Exits with an error that lists the failures once everything else has run.
     """
 
@@ -36,7 +43,7 @@ class NoveltySweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
         from novelty.training.figure import figure_session
-        from novelty.training.sweep import KEEP_NONE, expand, plan_all, report_plans, submitted, tidy_shared
+        from novelty.training.sweep import KEEP_NONE, expand, plan_all, report_plans, tidy_shared
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -56,17 +63,14 @@ class NoveltySweeper(BasicSweeper):
                 figure.announce(planned)
             return []
         waiting = [cell for cell in planned if cell.state not in ("done", "impossible")]
-        returns: list[JobReturn] = []
+        returns: list[Outcome] = []
         if waiting:
             Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-            for batch in self.split_overrides_to_chunks(submitted(waiting), self.max_batch_size):
-                returns += self.launcher.launch(batch, initial_job_idx=len(returns))
+            returns = self._launched(waiting)
             tidy_shared(waiting)
         failures = [f"{cell.title} ({cell.error})" for cell in planned if cell.state == "impossible"]
         failures += [
-            f"{cell.title} ({_reason(result)})"
-            for cell, result in zip(waiting, returns, strict=True)
-            if result.status != JobStatus.COMPLETED
+            f"{cell.title} ({_reason(result)})" for cell, result in returns if result.status != JobStatus.COMPLETED
         ]
         if figure and any(cell.record and cell.record.state() == "done" for cell in planned):
             try:
@@ -80,6 +84,28 @@ class NoveltySweeper(BasicSweeper):
                 f"{len(failures)} of {len(planned)} cells failed, the others are done; "
                 "the same command tries these again: " + "; ".join(failures)
             )
+        return [result for _, result in returns]
+
+    def _launched(self, waiting: list["PlannedCell"]) -> list["Outcome"]:
+        """The cells with what became of them, after all of them were handed over in rounds and batches."""
+        from novelty.training.sweep import rounds, submitted
+
+        assert self.launcher is not None
+        overrides = dict(zip(map(id, waiting), submitted(waiting), strict=True))
+        returns: list[Outcome] = []
+        for round in rounds(waiting):
+            size = self.max_batch_size or len(round)
+            for start in range(0, len(round), size):
+                cells = round[start : start + size]
+                try:
+                    results = self.launcher.launch([overrides[id(cell)] for cell in cells], len(returns))
+                except BrokenExecutor as error:
+                    done = sum(cell.record is not None and cell.record.state() == "done" for cell in waiting)
+                    raise NoveltyError(
+                        "A worker was killed, as for lack of memory (then allow fewer at once), and the others ended "
+                        f"with it; {done} of {len(waiting)} cells are done, the same command goes on with the rest."
+                    ) from error
+                returns += zip(cells, results, strict=True)
         return returns
 
 

@@ -121,7 +121,7 @@ def _kept(source: Source, entry: Path, size: int | None, channels: int | None) -
 @contextmanager
 def _alone(entry: Path) -> Iterator[None]:
     """Hold the key of ``entry``, waiting for another process that does; the lock dies with its holder."""
-    lock = FileLock(entry.parent / _LOCKS / entry.name)
+    lock = FileLock(entry.parent / _LOCKS / entry.name, fallback_to_soft=False)  # a marker file outlives its holder
     try:
         Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -130,7 +130,7 @@ def _alone(entry: Path) -> Iterator[None]:
             line = f"Another run is decoding these images into {entry.parent}; waiting for it, Ctrl-C leaves it alone."
             print(line, file=sys.stderr, flush=True)
             lock.acquire()
-    except (OSError, NotImplementedError) as error:  # the latter from file systems that know no locks
+    except OSError as error:
         raise Unusable(getattr(error, "strerror", None) or str(error)) from None
     try:
         yield
@@ -185,5 +185,5 @@ def _sweep(entry: Path) -> None:
         key = left.name.removeprefix(".building-")
         with suppress(OSError):
             if key != entry.name and time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
-                with FileLock(entry.parent / _LOCKS / key, timeout=0):
+                with FileLock(entry.parent / _LOCKS / key, timeout=0, fallback_to_soft=False):
                     shutil.rmtree(left, ignore_errors=True)

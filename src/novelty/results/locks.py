@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
-from novelty.errors import RUNS, NoveltyError
+POLL_SECONDS = 0.5
+"""Between two looks of one that waits: a hundred of them must not keep a file server busy."""
 
 
 def is_locked(folder: Path) -> bool:
@@ -20,11 +21,11 @@ def is_locked(folder: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        with FileLock(path, timeout=0):
+        with _lock(path).acquire(timeout=0):
             return False
     except Timeout:
         return True
-    except (OSError, NotImplementedError):  # records that we may only read: whoever writes there will see
+    except OSError:  # records that we may only read: whoever writes there will see
         return False
 
 
@@ -32,11 +33,8 @@ def is_locked(folder: Path) -> bool:
 def locked(folder: Path, waiting: str | None = None) -> Iterator[None]:
     """Hold ``folder``; where another process has it, print ``waiting`` (with who it is) and wait until it lets go."""
     folder.mkdir(parents=True, exist_ok=True)
-    lock, owner = FileLock(folder / "lock"), folder / "owner.json"
-    try:
-        _acquire(lock, owner, waiting)
-    except NotImplementedError:
-        raise NoveltyError(f"The disk under {folder} knows no locks: set {RUNS} to a folder on a local disk.") from None
+    lock, owner = _lock(folder / "lock"), folder / "owner.json"
+    _acquire(lock, owner, waiting)
     try:
         owner.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
         yield
@@ -46,13 +44,18 @@ def locked(folder: Path, waiting: str | None = None) -> Iterator[None]:
         lock.release()
 
 
-def _acquire(lock: FileLock, owner: Path, waiting: str | None) -> None:
+def _lock(path: Path) -> BaseFileLock:
+    """A lock of the kernel's, or OSError (ENOSYS, ENOLCK): a mere marker file would outlive a killed holder."""
+    return FileLock(path, fallback_to_soft=False)
+
+
+def _acquire(lock: BaseFileLock, owner: Path, waiting: str | None) -> None:
     try:
         lock.acquire(timeout=0)
     except Timeout:
         if waiting:
             print(f"{waiting} ({_who(owner)}); waiting for it, Ctrl-C leaves it alone.", flush=True)
-        lock.acquire()
+        lock.acquire(poll_interval=POLL_SECONDS)
 
 
 def _who(owner: Path) -> str:

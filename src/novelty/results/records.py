@@ -115,6 +115,11 @@ class Record:
         """Test AUROC after chosen epochs of the training, where the evaluation asks for it."""
         return self.folder / self.evaluation / "curve.json"
 
+    @property
+    def log(self) -> Path:
+        """What every try of this cell printed, one after the other, where the launcher has workers that print."""
+        return self.folder / self.evaluation / "log.txt"
+
     def scored(self) -> Path | None:
         """Raw scores that another evaluation of this training left, where they are the ones that this one needs."""
         for path in sorted(self.folder.glob("*/result.json")):
@@ -127,7 +132,11 @@ class Record:
         return None
 
     def sweep(self) -> None:
-        """Remove the half-written files of killed processes; only while holding the lock."""
+        """Remove the half-written files of killed processes; only while holding the lock.
+
+        Listing the folders has a second purpose: a client of NFS may believe for a minute that a file is not there, and
+        asks the server anew when it opens the folder. What other machines wrote is to be looked for after this.
+        """
         for left in [*self.folder.glob(".????????.*"), *self.folder.glob("*/.????????.*")]:
             left.unlink(missing_ok=True)
 

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from novelty.doors import keep_memory
+from novelty.doors import keep_memory, stop
 from novelty.errors import NoveltyError, Stopped
 
 Work = Callable[..., None]
@@ -71,10 +71,12 @@ def run_shared(count: int, threads: int, work: Work, *arguments: Any) -> None:
 
 def shared(strategy: str, count: int) -> dict[str, Any]:
     """What Lightning's Trainer must be told of `hardware.strategy`, and of processes that `run_shared` has started."""
-    if strategy == "auto" and count == 1:
-        return {}
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.pytorch.strategies import DDPStrategy
+
+    plugins = [LightningEnvironment()]  # under Slurm, Lightning would take its signals and requeue by itself
+    if strategy == "auto" and count == 1:
+        return {"plugins": plugins}
 
     class Shared(DDPStrategy):
         """Methods that have nothing to train by gradient need no wrapper, and DistributedDataParallel takes none."""
@@ -82,7 +84,7 @@ def shared(strategy: str, count: int) -> dict[str, Any]:
         def _setup_model(self, model: Any) -> Any:
             return super()._setup_model(model) if any(p.requires_grad for p in model.parameters()) else model
 
-    return {"strategy": Shared(), "plugins": [LightningEnvironment()]}
+    return {"strategy": Shared(), "plugins": plugins}
 
 
 def _may_fork(threads: int) -> bool:
@@ -156,7 +158,7 @@ def _child(end: Connection, environment: dict[str, str], threads: int, work: Wor
     os.setpgrp()  # the terminal's Ctrl-C goes to the parent, which passes it on
     _die_with_parent()
     for number in PASSED_ON:
-        signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
+        signal.signal(number, stop if number != signal.SIGINT else signal.default_int_handler)
     os.environ.update(environment)
     keep_memory()
     torch.set_num_threads(threads)

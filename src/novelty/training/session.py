@@ -12,6 +12,8 @@ from rich.table import Table
 
 from novelty.results.records import read_all
 from novelty.training.cell import run_cell
+from novelty.training.guards import refusals
+from novelty.training.output import printing_to
 from novelty.training.plan import Plan, make_plan, split_sizes
 from novelty.training.times import Times, in_words
 
@@ -42,7 +44,11 @@ def run_composed(cfg: DictConfig, choices: dict[str, str], overrides: list[str],
     done = plan.record.state() == "done"
     if alone:
         _announce(plan, overrides, console, done)
-    record = run_cell(plan, command.strip(), console, "" if alone else plan.title)
+    if alone or done or not plan.config["logger"]["log"]:
+        record = run_cell(plan, command.strip(), console, "" if alone else plan.title)
+    else:
+        with refusals(plan), printing_to(plan.record.log, command):
+            record = run_cell(plan, command.strip(), Console(highlight=False), plan.title)
     _show(plan, record, console, alone)
     return float(record["metrics"][record["primary"]]["auroc"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ class PlannedCell:
     state:  that of its record, or "impossible" with an ``error``.
     tables: the tables and figures that ask for it.
     expected: how long it will take, where cells of its kind have run here.
+    log: where what it prints goes, or went, if not to the terminal.
     """
 
     overrides: list[str]
@@ -42,6 +44,7 @@ class PlannedCell:
     error: str = ""
     record: Record | None = None
     expected: Expected | None = None
+    log: Path | None = None
 
 
 def expand(
@@ -125,7 +128,11 @@ def _same(one: str, other: str) -> bool:
 
 
 def plan_all(cells: Mapping[tuple[str, ...], tuple[str, ...]], search_path: tuple[str, ...] = ()) -> list[PlannedCell]:
-    """State of every cell of `expand`, in the order in which they are to run; nothing is trained or written."""
+    """State of every cell of `expand`, in the order in which they are to run; nothing is trained or written.
+
+    Within a state the longest first, since a long cell that begins last keeps all other workers waiting; before them
+    those of unknown length, which may be the longest, and whose first ones tell how long the others take.
+    """
     planned = []
     times: dict[Path, Times] = {}
     for typed, tables in cells.items():
@@ -136,10 +143,30 @@ def plan_all(cells: Mapping[tuple[str, ...], tuple[str, ...]], search_path: tupl
             record = plan.record
             known = times.get(record.runs) or times.setdefault(record.runs, Times(read_all(record.runs)))
             expected = known.expected(plan)
-            planned.append(PlannedCell(overrides, tables, plan.title, record.state(), "", record, expected))
+            log = record.log if plan.config["logger"]["log"] or record.log.is_file() else None
+            planned.append(PlannedCell(overrides, tables, plan.title, record.state(), "", record, expected, log))
         except NoveltyError as error:
             planned.append(PlannedCell(overrides, tables, title, "impossible", str(error)))
-    return sorted(planned, key=lambda cell: ORDER.index(cell.state))
+    return sorted(planned, key=_place)
+
+
+def _place(cell: PlannedCell) -> tuple[int, float]:
+    left = _seconds(cell)
+    return ORDER.index(cell.state), -math.inf if left is None else -left
+
+
+def rounds(cells: Sequence[PlannedCell]) -> list[list[PlannedCell]]:
+    """The cells in their order, of those that share a training one a round: two workers would train it twice as slowly,
+    one of them waiting for the other's lock. The next round finds the weights."""
+    found: list[list[PlannedCell]] = []
+    handed: Counter[Path] = Counter()
+    for cell in cells:
+        assert cell.record is not None
+        if handed[cell.record.folder] == len(found):
+            found.append([])
+        found[handed[cell.record.folder]].append(cell)
+        handed[cell.record.folder] += 1
+    return found
 
 
 def submitted(cells: Sequence[PlannedCell]) -> list[list[str]]:
@@ -173,13 +200,7 @@ def report_plans(planned: Sequence[PlannedCell], detailed: bool) -> None:
     counts = Counter(cell.state for cell in planned)
     seconds = _seconds_left(planned)
     if detailed:
-        grid = Grid(box=None, pad_edge=False)
-        for heading in ("state", "cell", "takes about"):
-            grid.add_column(heading)
-        for cell, left in zip(planned, seconds, strict=True):
-            takes = "" if cell.state == "done" else "unknown" if left is None else in_words(left)
-            grid.add_row(cell.state, cell.title, cell.error or takes)
-        console.print(grid)
+        _list(planned, seconds, console)
     states = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state])
     known = [left for left in seconds if left]
     unknown = sum(left is None for left in seconds)
@@ -191,19 +212,37 @@ def report_plans(planned: Sequence[PlannedCell], detailed: bool) -> None:
         console.print("No cells: no method of this table is among those here; novelty.report shows what was printed.")
 
 
+def _list(planned: Sequence[PlannedCell], seconds: Sequence[float | None], console: Console) -> None:
+    """A line a cell; paths of logs are written in one piece, however narrow the terminal."""
+    grid = Grid(box=None, pad_edge=False)
+    longest = max((len(str(cell.log)) for cell in planned if cell.log), default=0)
+    for heading in ("state", "cell", "takes about", *(["log"] if longest else [])):
+        grid.add_column(heading)
+    for cell, left in zip(planned, seconds, strict=True):
+        takes = "" if cell.state == "done" else "unknown" if left is None else in_words(left)
+        grid.add_row(cell.state, cell.title, cell.error or takes, *([str(cell.log or "")] if longest else []))
+    Console(highlight=False, width=console.width + longest).print(grid, soft_wrap=True)
+    if not longest:
+        console.print("Cells print to this terminal; logger.log=true keeps it in log.txt beside each record.")
+
+
 def _seconds_left(planned: Sequence[PlannedCell]) -> list[float | None]:
     """Of each cell, at most; 0 of what is done and None where nothing is known. A training that cells share counts
     for the first of them."""
     found: list[float | None] = []
     trained = set()
     for cell in planned:
-        if cell.record is None or cell.state == "done":
-            found.append(0.0)
-            continue
-        if cell.expected is None:
-            found.append(None)
-            continue
-        known = cell.record.folder in trained or cell.record.weights.is_file()
-        trained.add(cell.record.folder)
-        found.append(cell.expected.score + (0 if known else cell.expected.train))
+        folder = cell.record.folder if cell.record else None
+        found.append(_seconds(cell, folder in trained))
+        if found[-1]:
+            trained.add(folder)
     return found
+
+
+def _seconds(cell: PlannedCell, trained: bool = False) -> float | None:
+    """What is left of a cell, at most; 0 where it is done or cannot be, None where nothing is known."""
+    if cell.record is None or cell.state == "done":
+        return 0.0
+    if cell.expected is None:
+        return None
+    return cell.expected.score + (0 if trained or cell.record.weights.is_file() else cell.expected.train)

@@ -1,0 +1,1 @@
+"""Cells as jobs of submitit: of a Slurm cluster, or in processes of this machine."""
