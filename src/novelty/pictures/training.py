@@ -36,6 +36,9 @@ def read_log(folder: Path) -> Series:
     return {name: (np.array([s for s, _ in p]), np.array([v for _, v in p])) for name, p in ordered.items()}
 
 
+DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
+
+
 def training(log: Series, curve: dict[str, Any] | None = None) -> Drawing | None:
     """Losses, weights and the test AUROC, where the evaluation asked for it, each in a panel; None for an empty log."""
     panels = {words: _starting(log, kind) for kind, words in KINDS.items()}
@@ -62,9 +65,11 @@ def _starting(log: Series, kind: str) -> Series:
 
 
 def _lines(axes: Axes, series: Series) -> None:
-    """One line a name; logarithmic where positive values span more than two decades."""
-    for (name, (steps, values)), colour in zip(series.items(), COLOURS * len(series), strict=False):
-        axes.plot(steps, values, color=colour, linewidth=1, label=name, marker="o" if len(steps) < 3 else None)
+    """One line a name, broken where the colours come round again; logarithmic over more than two decades."""
+    for place, (name, (steps, values)) in enumerate(series.items()):
+        again, colour = divmod(place, len(COLOURS))
+        look: dict[str, Any] = {"color": COLOURS[colour], "linestyle": DASHES[again % len(DASHES)], "linewidth": 1}
+        axes.plot(steps, values, label=name, marker="o" if len(steps) < 3 else None, **look)
     every = np.concatenate([values[np.isfinite(values)] for _, values in series.values()])
     if len(every) and every.min() > 0 and every.max() > 100 * every.min():
         axes.set_yscale("log")

@@ -216,8 +216,10 @@ def _list(planned: Sequence[PlannedCell], seconds: Sequence[float | None], conso
     """A line a cell; paths of logs are written in one piece, however narrow the terminal."""
     grid = Grid(box=None, pad_edge=False)
     longest = max((len(str(cell.log)) for cell in planned if cell.log), default=0)
-    for heading in ("state", "cell", "takes about", *(["log"] if longest else [])):
+    for heading in ("state", "cell", "takes about"):
         grid.add_column(heading)
+    if longest:
+        grid.add_column("log", no_wrap=True, min_width=longest)
     for cell, left in zip(planned, seconds, strict=True):
         takes = "" if cell.state == "done" else "unknown" if left is None else in_words(left)
         grid.add_row(cell.state, cell.title, cell.error or takes, *([str(cell.log or "")] if longest else []))
