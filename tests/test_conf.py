@@ -65,7 +65,7 @@ def _build(node: dict, channels: int, size: int) -> None:
 def test_every_table_expands_into_cells_that_compose(name: str) -> None:
     table = load_table(name)
     cells = list(table.cells())
-    assert cells
+    assert cells or not table.rows  # of Table 6 no method is among ours
     scores = {row.name: row.score for row in table.rows}  # one training may fill several rows
     assert len({(scores[cell.row], *cell.overrides) for cell in cells}) == len(cells)
     printed = {row["method"] for row in table.printed["rows"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import lru_cache
 
 import torch
@@ -35,7 +36,8 @@ def ssim_map(
     # Variances do not change when a constant is taken off; without its mean an image loses far fewer digits in float32.
     shift_x, shift_y = _mean(x), _mean(y)
     x, y = x - shift_x, y - shift_y
-    with torch.autocast(x.device.type, enabled=False):  # differences of such products need every digit
+    # Differences of such products need every digit, so nothing is cast (and "meta" tensors know no autocast).
+    with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
         mx, my, xx, yy, xy = rows @ torch.stack([x, y, x * x, y * y, x * y]) @ columns.mT
     vx, vy, vxy = xx - mx * mx, yy - my * my, xy - mx * my
     mx, my = mx + shift_x, my + shift_y
