@@ -17,6 +17,7 @@ import pytest
 from data.fakes.caltech256 import write_caltech256
 from data.fakes.every import WRITERS
 from data.fakes.mvtec_ad import write_mvtec_ad
+from sweeps import done_below
 
 from novelty.config import tables_matching
 from novelty.data.sources.mvtec_ad import PUBLISHED
@@ -67,15 +68,11 @@ def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[
     )  # fmt: skip
 
 
-def _done(runs: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in runs.rglob("result.json")}
-
-
 def _killed(command: list[str], environment: dict[str, str], runs: Path, more: int) -> None:
     """Start it, and kill it once it has finished ``more`` cells, in the midst of the next."""
-    before = len(_done(runs))
+    before = len(done_below(runs))
     process = _start(command, environment)
-    while process.poll() is None and len(_done(runs)) < before + more:
+    while process.poll() is None and len(done_below(runs)) < before + more:
         time.sleep(0.2)
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
@@ -96,11 +93,11 @@ def test_every_table_is_filled_through_two_kills_and_reported(tmp_path: Path) ->
     for command in _commands(names):
         for more in (2, 3):
             _killed(command, environment, runs, more)
-        kept = _done(runs)
+        kept = done_below(runs)
         process = _start(command, environment)
         output, _ = process.communicate()
         assert process.returncode == 0, output[-4000:]
-        after = _done(runs)
+        after = done_below(runs)
         assert {path: after[path] for path in kept} == kept  # what was done before a kill is not done again
     records = [record for record in read_all(runs) if "metrics" in record]
     for name in names:

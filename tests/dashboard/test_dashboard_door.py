@@ -13,6 +13,7 @@ import pytest
 from cells import plan, run
 from dashboard.server import serving
 from report.made_up import whole_row, written
+from wandb_files import read_back
 
 from novelty.dashboard import saving
 from novelty.dashboard.__main__ import _main
@@ -50,17 +51,9 @@ def door(monkeypatch: pytest.MonkeyPatch, *typed: str) -> None:
 
 
 def summary(folder: Path) -> set[str]:
-    """What W&B's own reader finds in the offline run of a training."""
+    """Names of what the offline run of a training holds."""
     (offline,) = folder.glob("logs/wandb/offline-run-*")
-    wandb = Path(sys.executable).with_name("wandb")
-    done = subprocess.run(
-        [wandb, "leet", "inspect", "--summary", "--json", offline],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return set(json.loads(done.stdout)["summary"])
+    return set(read_back(offline)["summary"])
 
 
 def test_no_panel_is_without_data_and_each_run_is_found(

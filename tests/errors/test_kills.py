@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sweeps import done_below, scores_below
 
 CELLS = 2 * 10 * 3
 SWEEP = [
@@ -37,18 +38,6 @@ def _finish(runs: Path) -> None:
     assert process.returncode == 0, errors
 
 
-def _scores(runs: Path) -> dict[str, dict[str, np.ndarray]]:
-    found = {}
-    for path in runs.rglob("scores.npz"):
-        with np.load(path) as arrays:
-            found[str(path.relative_to(runs))] = dict(arrays)
-    return found
-
-
-def _done(runs: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in runs.rglob("result.json")}
-
-
 @dataclass
 class Count:
     """What happened so far; ``cut``: kills that left a training under way."""
@@ -68,7 +57,7 @@ def test_a_hundred_kills_lose_nothing_double_nothing_and_change_nothing(tmp_path
     start = time.monotonic()
     _finish(tmp_path / "whole")
     whole = time.monotonic() - start
-    expected = _scores(tmp_path / "whole")
+    expected = scores_below(tmp_path / "whole")
     assert len(expected) == CELLS
     count, moments, rounds = Count(), random.Random(0), 0
     while count.kills < KILLS:
@@ -100,13 +89,13 @@ def _killed_sweep(runs: Path, expected: dict[str, dict[str, np.ndarray]], moment
             count.kills += 1
         process.communicate()
         count.cut += bool(list(runs.rglob("resume.ckpt")))
-        after = _done(runs)
+        after = done_below(runs)
         count.doubled += sum(after.get(path) != moment for path, moment in before.items())
         for path in after:  # whole, whenever the kill came
             json.loads(path.read_text())
         before = after
     _finish(runs)
-    after, found = _done(runs), _scores(runs)
+    after, found = done_below(runs), scores_below(runs)
     count.doubled += sum(after.get(path) != moment for path, moment in before.items())
     count.doubled += len(found.keys() - expected.keys())
     count.lost += len(expected.keys() - found.keys())

@@ -13,25 +13,17 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
+from small_puzzle_ae import SIDE, puzzle_ae
 from torch import Tensor
 from torch.nn import functional as F
 
 from novelty.data.datamodule import TrainingBatches
 from novelty.errors import NoveltyError, Stopped
 from novelty.evaluation.attacks import fgsm
-from novelty.info import DataInfo
 from novelty.methods.puzzle_ae import PuzzleAE, discriminator_loss, puzzles, solving
 from novelty.methods.puzzle_ae.attack import frozen, noisy
 from novelty.training.callbacks import ResumePoint, StepSeed
 from novelty.training.trainer import quiet
-
-SIDE = 16
-
-
-def puzzle_ae(channels: int = 1, traits: tuple[str, ...] = (), side: int = SIDE, **options: Any) -> PuzzleAE:
-    torch.manual_seed(0)
-    chosen = {"epochs": 2, "batch_size": 4, "width": 4, "discriminator_width": 4, **options}
-    return PuzzleAE(DataInfo(channels, side, 100, frozenset(traits)), **chosen)
 
 
 class Watch(L.Callback):
@@ -395,47 +387,3 @@ def test_an_attack_that_moves_nothing_leaves_the_image(grid: int) -> None:
     moved = puzzle_ae(grid=grid).attacked(images, lambda objective, x: x)
     torch.testing.assert_close(moved[":permuted"], images)
     assert torch.equal(moved[""], images)
-
-
-@pytest.mark.parametrize("form", ["paper", "repo"])
-def test_pictures_of_the_training_show_tile_and_noise(form: str) -> None:
-    method, images = puzzle_ae(attack_form=form, epsilon=0.05), torch.rand(6, 1, SIDE, SIDE) * 0.6 + 0.2
-    state = torch.random.get_rng_state()
-    with torch.inference_mode():
-        found, again = method.training_pictures(images), method.training_pictures(images)
-    assert torch.equal(state, torch.random.get_rng_state())
-    assert list(found) == ["puzzle", "noise", "solved"]
-    for name, shown in found.items():
-        assert shown.shape == images.shape
-        assert 0 <= shown.min() <= shown.max() <= 1
-        assert torch.equal(shown, again[name])
-    assert ((puzzles.split(found["puzzle"], 2).flatten(2).amax(2) == 0).sum(1) == 1).all()  # the hidden tile
-    # The step saturates: almost everywhere all that epsilon allows, up or down; black tiles can only have more.
-    noise = found["noise"][found["puzzle"] > 0]
-    assert noise.min() < 0.01
-    assert noise.max() > 0.99
-    assert (found["noise"][found["puzzle"] == 0] >= 0.5).all()
-    if form == "paper":
-        assert (((noise - 0.5).abs() - 0.5).abs() < 1e-5).float().mean() > 0.99
-        reach = (found["noise"] - 0.5) * 2 * 0.05
-        with torch.no_grad():
-            solved = method.unet((found["puzzle"] + reach).clamp(0, 1)).clamp(0, 1)
-        torch.testing.assert_close(solved, found["solved"], rtol=1e-4, atol=1e-5)
-    assert list(puzzle_ae(attack="none").training_pictures(images)) == ["puzzle", "solved"]
-    assert puzzle_ae(grid=3, side=28).training_pictures(torch.rand(1, 1, 28, 28))["noise"].shape[-1] == 28
-    assert all(p.grad is None and p.requires_grad for p in method.unet.parameters())
-
-
-@pytest.mark.parametrize("grid", [2, 3])
-def test_pictures(grid: int) -> None:
-    method, images = puzzle_ae(channels=3, grid=grid), torch.rand(6, 3, SIDE, SIDE)
-    with torch.inference_mode():
-        found, again = method.pictures(images), method.pictures(images)
-    assert list(found) == ["puzzle", "solved"]
-    for name, shown in found.items():
-        assert shown.shape == images.shape
-        assert 0 <= shown.min() <= shown.max() <= 1
-        assert torch.equal(shown, again[name])
-    if grid == 2:
-        assert torch.equal(found["puzzle"].flatten(2).sort().values, images.flatten(2).sort().values)
-    assert not torch.equal(found["puzzle"], images)

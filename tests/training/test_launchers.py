@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from cells import plan
 from hydra.core.utils import JobReturn, JobStatus
+from sweeps import scores_below
 from training.fake_slurm import install
 from training.small_jobs import SmallTask
 
@@ -286,15 +287,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np.nd
     """The scores of the same cells, run one after the other."""
     runs = tmp_path_factory.mktemp("whole")
     _finish(_sweep(runs, *LONG))
-    return _scores(runs)
-
-
-def _scores(runs: Path) -> dict[str, dict[str, np.ndarray]]:
-    found = {}
-    for path in runs.rglob("scores.npz"):
-        with np.load(path) as arrays:
-            found[str(path.relative_to(runs))] = dict(arrays)
-    return found
+    return scores_below(runs)
 
 
 def _workers(runs: Path) -> Iterator[int]:
@@ -337,7 +330,7 @@ def test_whoever_is_killed_nothing_is_lost_doubled_or_changed(
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
     _finish(_sweep(tmp_path, *LONG, f"launcher={launcher}"))
     assert all(path.stat().st_mtime_ns == moment for path, moment in before.items())
-    found = _scores(tmp_path)
+    found = scores_below(tmp_path)
     assert found.keys() == whole.keys()
     for path, arrays in whole.items():
         assert all(np.array_equal(values, found[path][name]) for name, values in arrays.items())

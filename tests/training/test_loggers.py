@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cells import plan, run
+from wandb_files import read_back
 
 from novelty.training.logged import POINTS, roc
 from novelty.training.loggers import _identity, wandb_mode
 
 LOGGED = ("logger=all", "method=autoencoder", "budget.scale=0.05")
-
-
-def _summary(folder: Path) -> dict:
-    wandb = Path(sys.executable).with_name("wandb")
-    done = subprocess.run(
-        [wandb, "leet", "inspect", "--summary", "--json", folder],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return dict(json.loads(done.stdout))
 
 
 def test_csv_tensorboard_and_offline_wandb_hold_losses_and_results(
@@ -44,7 +31,7 @@ def test_csv_tensorboard_and_offline_wandb_hold_losses_and_results(
         assert f"{value}"[:8] in table
         assert list((logs / "tensorboard").glob("events.*"))
         (offline,) = (logs / "wandb").glob("offline-run-*")
-        summary = _summary(offline)
+        summary = read_back(offline)
         assert summary["summary"]["test/mse/auroc"] == pytest.approx(value)
         assert summary["config"]["protocol"]["normal"] == [normal]
     out, err = capfd.readouterr()
@@ -63,7 +50,7 @@ def test_loggers_hold_curves_scores_and_pictures(runs: Path) -> None:
     assert {"pictures/ranking", "pictures/sheet", "pictures/extremes"} <= set(tags["images"])
     assert {"scores/mse/normal", "scores/mse/novel"} <= set(tags["histograms"])
     (offline,) = (logs / "wandb").glob("offline-run-*")
-    summary = _summary(offline)
+    summary = read_back(offline)
     assert {"scores/table", "scores/novel", "curves/roc_table", "pictures/sheet"} <= set(summary["summary"])
     assert summary["config"]["split"] == record["split"]
     assert summary["config"]["environment"]["commit"] == record["environment"]["commit"]

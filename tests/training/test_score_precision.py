@@ -26,8 +26,9 @@ def test_scores_in_bfloat16_are_others_of_the_same_training_and_near(runs: Path)
     exact, rounded = (read_arrays(record.scores)["score/mse"] for record in (whole, half))
     assert not np.array_equal(exact, rounded)
     assert rounded == pytest.approx(exact, rel=0.05)
-    named = {Conditions.of(record).precision for record in read_all(runs)}  # never pooled
-    assert named == {"32-true", "32-true, scored in bf16-mixed"}
+    conditions = {Conditions.of(record) for record in read_all(runs)}  # never pooled
+    assert {c.precision for c in conditions} == {"32-true", "32-true, scored in bf16-mixed"}
+    assert sorted("scored in bf16-mixed" in c.describe() for c in conditions) == [False, True]
 
 
 def test_another_precision_is_refused() -> None:

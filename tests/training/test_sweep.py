@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sweeps import scores_below
 
 from novelty.errors import NoveltyError
 from novelty.training.sweep import PlannedCell, expand, submitted
@@ -97,14 +98,6 @@ def _finish(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def _scores(runs: Path) -> dict[str, dict[str, np.ndarray]]:
-    found = {}
-    for path in runs.rglob("scores.npz"):
-        with np.load(path) as arrays:
-            found[str(path.relative_to(runs))] = dict(arrays)
-    return found
-
-
 def _assert_equal(one: dict[str, dict[str, np.ndarray]], other: dict[str, dict[str, np.ndarray]]) -> None:
     assert one.keys() == other.keys()
     for path, arrays in one.items():
@@ -121,7 +114,7 @@ def test_a_sweep_killed_at_random_moments_ends_as_if_nothing_had_happened(
 ) -> None:
     length = f"budget.scale={scale}"
     _finish(_sweep(tmp_path / "whole", length))
-    expected = _scores(tmp_path / "whole")
+    expected = scores_below(tmp_path / "whole")
     assert len(expected) == 6
     moments = random.Random(0)
     resumed = 0
@@ -135,7 +128,7 @@ def test_a_sweep_killed_at_random_moments_ends_as_if_nothing_had_happened(
     output = _finish(_sweep(tmp_path / "killed", length))
     assert "6 cells" in output
     assert resumed or scale < 1  # the long cells are cut in the middle
-    _assert_equal(_scores(tmp_path / "killed"), expected)
+    _assert_equal(scores_below(tmp_path / "killed"), expected)
     again = _finish(_sweep(tmp_path / "killed", length))
     assert "6 done" in again
 
@@ -144,7 +137,7 @@ def test_two_sweeps_at_once_lose_and_double_nothing(tmp_path: Path) -> None:
     both = [_sweep(tmp_path / "runs", "logger=csv") for _ in range(2)]
     for process in both:
         _finish(process)
-    assert len(_scores(tmp_path / "runs")) == 6
+    assert len(scores_below(tmp_path / "runs")) == 6
     # A training done twice would have moved the log of the first aside.
     assert len(list((tmp_path / "runs").rglob("metrics.csv"))) == 6
     assert not list((tmp_path / "runs").rglob("metrics.*.csv"))

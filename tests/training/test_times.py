@@ -52,6 +52,15 @@ def test_other_kinds_of_cells_tell_nothing(change: str, runs: Path) -> None:
     assert Times(read_all(runs)).expected(plan(*TYPED, change)) is None
 
 
+def test_records_of_one_method_and_data_set_are_read_alone(runs: Path) -> None:
+    run(*TYPED)
+    run("method=kde")
+    assert len(list(read_all(runs))) == 2
+    (found,) = read_all(runs, "kde", "digits")
+    assert found["choices"]["method"] == "kde"
+    assert not list(read_all(runs, "kde", "mnist"))
+
+
 def test_other_machines_and_failures_tell_nothing(runs: Path) -> None:
     run(*TYPED)
     (known,) = read_all(runs)

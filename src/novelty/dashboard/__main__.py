@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from novelty.config import close_to, conf_dir, experiments_dir, names_under, tables_matching
+from novelty.config import conf_dir, names_under
 from novelty.doors import door
 from novelty.errors import NoveltyError
+from novelty.options import options, require_choice, tables_named
 
 if TYPE_CHECKING:
     from novelty.dashboard.runs import Found
@@ -43,36 +44,16 @@ class Shown:
     printed: str
 
 
-def _options(arguments: list[str]) -> dict[str, str]:
-    chosen = dict(OPTIONS)
-    for argument in arguments:
-        name, equals, value = argument.removeprefix("paths.").removeprefix("logger.").partition("=")
-        if not equals or name not in chosen:
-            raise NoveltyError(
-                f"{argument} is no option{close_to(name, OPTIONS)} Options: {', '.join(OPTIONS)} (name=value)."
-            )
-        chosen[name] = value
-    if not chosen["table"]:
-        known = ", ".join(names_under(experiments_dir() / "table"))
-        raise NoveltyError(
-            f"Name a table: python -m novelty.dashboard table=NAME. Known: {known}; globs and 'all' work."
-        )
-    for name, allowed in (("format", FORMATS), ("budget", names_under(conf_dir() / "budget"))):
-        if chosen[name] not in allowed:
-            raise NoveltyError(
-                f"{name}={chosen[name]} is no choice{close_to(chosen[name], allowed)} Allowed: {', '.join(allowed)}."
-            )
-    if not chosen["project"]:
-        raise NoveltyError("project= is empty: name the W&B project of the runs, or leave it out for novelty.")
-    return chosen
-
-
 def _main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return
-    chosen = _options(sys.argv[1:])
-    names = [name for pattern in chosen["table"].split(",") if pattern for name in tables_matching(pattern)]
+    chosen = options(sys.argv[1:], OPTIONS, ("paths.", "logger."))
+    names = tables_named(chosen["table"], "dashboard")
+    require_choice("format", chosen["format"], FORMATS)
+    require_choice("budget", chosen["budget"], names_under(conf_dir() / "budget"))
+    if not chosen["project"]:
+        raise NoveltyError("project= is empty: name the W&B project of the runs, or leave it out for novelty.")
     runs = Path(chosen["runs"] or os.environ.get("NOVELTY_RUNS", "runs")).expanduser()
     if chosen["runs"] and not runs.is_dir():
         raise NoveltyError(f"There is no folder {runs}: runs=FOLDER (or NOVELTY_RUNS) says where records are.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def save(drawing: Drawing, folder: Path, name: str = "figure") -> list[Path]:
     paths = [folder / f"{name}.png", folder / f"{name}.svg"]
     with styled():
         for path, metadata in zip(paths, ({"Software": None}, {"Date": None}), strict=True):
-            write(path, lambda temporary, kept=metadata: drawing.savefig(temporary, metadata=kept))  # type: ignore[misc]
+            write(path, partial(drawing.savefig, metadata=metadata))
     return paths
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ SCHEMA = 1
 def write_figure(folder: Path, numbers: Numbers, drawing: Drawing, about: dict[str, Any]) -> None:
     """``numbers.csv`` (and further tables), ``figure.png``, ``figure.svg`` and ``about.json``, by atomic rename."""
     for table, columns in numbers.tables.items():
-        write(folder / f"{table}.csv", lambda path, content=columns: _write_csv(path, content))  # type: ignore[misc]
+        write(folder / f"{table}.csv", partial(_write_csv, columns=columns))
     style.save(drawing, folder)
     write_json(folder / "about.json", {"schema": SCHEMA, **about})
 

@@ -20,7 +20,7 @@ from novelty.pictures.localisation import localisation
 from novelty.pictures.page import page
 from novelty.pictures.ranking import curves, histogram
 from novelty.pictures.training import read_log, training
-from novelty.results.records import Record, write
+from novelty.results.records import Record, write_text
 from novelty.tables import Cell, Row
 
 
@@ -41,7 +41,7 @@ def draw_run(record: Record, images: Images, trained: Trained | None = None) -> 
             drawn["overlays"] = located
     written = [path for name, drawing in drawn.items() for path in save(drawing, folder, name)]
     html = record.result.with_name("page.html")
-    write(html, lambda path: path.write_text(page(content, folder), encoding="utf-8"))
+    write_text(html, page(content, folder))
     return [*written, html]
 
 

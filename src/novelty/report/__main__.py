@@ -18,9 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from novelty.config import close_to, experiments_dir, names_under, tables_matching
+from novelty.config import experiments_dir, names_under
 from novelty.doors import door
 from novelty.errors import NoveltyError
+from novelty.options import options, require_choice, tables_named
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -34,33 +35,14 @@ FORMATS = ("terminal", "markdown", "latex", "csv", "html")
 BENCH_FORMATS = ("terminal", "markdown", "csv")
 
 
-def _options(arguments: list[str]) -> dict[str, str]:
-    chosen = dict(OPTIONS)
-    for argument in arguments:
-        name, equals, value = argument.removeprefix("paths.").partition("=")
-        if not equals or name not in chosen:
-            raise NoveltyError(
-                f"{argument} is no option{close_to(name, OPTIONS)} Options: {', '.join(OPTIONS)} (name=value)."
-            )
-        chosen[name] = value
-    if not chosen["table"] and not chosen["bench"] and not chosen["state"]:
-        known = ", ".join(names_under(experiments_dir() / "table"))
-        raise NoveltyError(f"Name a table: python -m novelty.report table=NAME. Known: {known}; globs and 'all' work.")
-    allowed = BENCH_FORMATS if chosen["bench"] else FORMATS
-    if chosen["format"] not in allowed:
-        raise NoveltyError(
-            f"format={chosen['format']} is no choice{close_to(chosen['format'], allowed)} "
-            f"Allowed: {', '.join(allowed)}."
-        )
-    return chosen
-
-
 def _main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return
-    chosen = _options(sys.argv[1:])
-    names = [name for pattern in chosen["table"].split(",") if pattern for name in tables_matching(pattern)]
+    chosen = options(sys.argv[1:], OPTIONS, ("paths.",))
+    require_choice("format", chosen["format"], BENCH_FORMATS if chosen["bench"] else FORMATS)
+    elsewhere = chosen["bench"] or chosen["state"]
+    names = [] if elsewhere and not chosen["table"] else tables_named(chosen["table"], "report")
     runs = Path(chosen["runs"] or os.environ.get("NOVELTY_RUNS", "runs")).expanduser()
     if chosen["state"]:
         _write_state(Path(chosen["state"]).expanduser(), Path(chosen["runs"]) if chosen["runs"] else kept_records())
@@ -133,7 +115,7 @@ def _write_state(path: Path, runs: Path) -> None:
     from novelty.report import state
     from novelty.report.compare import lines
     from novelty.report.match import fill
-    from novelty.results.records import read_all, write
+    from novelty.results.records import read_all, write_text
     from novelty.tables import load_table
 
     good = [record for record in read_all(runs) if "metrics" in record]
@@ -144,7 +126,7 @@ def _write_state(path: Path, runs: Path) -> None:
             every += state.numbers(table, lines(table, fill(table, good)))
     listing = path.with_suffix(".csv")
     for place, text in ((listing, state.to_csv(every)), (path, state.to_page(every, listing.name))):
-        write(place, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))  # type: ignore[misc]
+        write_text(place, text)
     print(f"{len(every)} printed numbers, {len(good)} records: {path} and {listing}")
 
 

@@ -59,7 +59,7 @@ class Conditions:
         """In words, for the line of a table."""
         budget = self.budget if self.scale == 1 else f"{self.budget}, {self.scale:g} of the length"
         extra = [value for name, value in self.provenance if name == "backbone"]
-        precision = [] if self.precision.startswith("32") else [self.precision]
+        precision = [] if self.precision == "32-true" else [self.precision]
         return "; ".join([f"budget {budget}", f"data {self.copy}", *extra, *precision])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from novelty.results.records import write
+from novelty.results.records import write_text
 
 DROPPED = ("command", "split_file", "curve")
 OF_MACHINE = ("paths", "logger", "dry_run", "table", "figure", "launcher", "keep", "pictures", "maps")
@@ -21,7 +21,7 @@ def keep(records: Iterable[dict[str, Any]], folder: Path) -> list[Path]:
         *_, method, data, training, evaluation, name = Path(record["path"]).parts
         path = folder / method / data / training / evaluation / name
         text = json.dumps(small(record), separators=(",", ":"), sort_keys=True, allow_nan=False)
-        write(path, lambda temporary, text=text: temporary.write_text(text + "\n", encoding="utf-8"))  # type: ignore[misc]
+        write_text(path, text + "\n")
         written.append(path)
     return written
 

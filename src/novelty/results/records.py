@@ -41,9 +41,14 @@ def write(path: Path, fill: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """``text`` in UTF-8."""
+    write(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """``content`` as readable JSON."""
-    write(path, lambda p: p.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8"))
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
@@ -186,12 +191,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def read_all(runs: Path) -> Iterator[dict[str, Any]]:
-    """Every record below ``runs`` with its path under ``"path"``.
+def read_all(runs: Path, method: str = "*", data: str = "*") -> Iterator[dict[str, Any]]:
+    """Every record below ``runs``, or of a method that is trained and a data set, with its path under ``"path"``.
 
     Failed cells have a ``"failure"`` in place of metrics; of unreadable files only path and ``"error"`` come.
     """
-    for path in sorted([*runs.glob("*/*/*/*/result.json"), *runs.glob("*/*/*/failed.json")]):
+    kind = f"{method}/{data}"
+    for path in sorted([*runs.glob(f"{kind}/*/*/result.json"), *runs.glob(f"{kind}/*/failed.json")]):
         try:
             record = checked(json.loads(path.read_text(encoding="utf-8")), SCHEMA)
         except (OSError, ValueError, RecursionError) as error:

@@ -68,7 +68,7 @@ def _announce(plan: Plan, overrides: list[str], console: Console, done: bool) ->
         f"to be tested {sizes['test_normal']:,} normal and {sizes['test_novel']:,} novel"
     )
     if not done:
-        expected = Times(read_all(plan.record.runs)).expected(plan)
+        expected = Times(read_all(plan.record.runs, plan.record.method, plan.record.data)).expected(plan)
         if expected is not None:
             trained = plan.record.weights.is_file()
             what = "Scoring" if trained else "Training and scoring"

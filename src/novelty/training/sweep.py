@@ -141,8 +141,10 @@ def plan_all(cells: Mapping[tuple[str, ...], tuple[str, ...]], search_path: tupl
         try:
             plan = make_plan(*compose_cell(overrides, search_path))
             record = plan.record
-            known = times.get(record.runs) or times.setdefault(record.runs, Times(read_all(record.runs)))
-            expected = known.expected(plan)
+            kind = record.folder.parent
+            if kind not in times:
+                times[kind] = Times(read_all(record.runs, record.method, record.data))
+            expected = times[kind].expected(plan)
             log = record.log if plan.config["logger"]["log"] or record.log.is_file() else None
             planned.append(PlannedCell(overrides, tables, plan.title, record.state(), "", record, expected, log))
         except NoveltyError as error:

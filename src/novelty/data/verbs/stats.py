@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from novelty.config import close_to, compose_cell
+from novelty.config import compose_cell
 from novelty.errors import NoveltyError
+from novelty.options import options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +23,7 @@ def main(typed: Sequence[str]) -> None:
     from novelty.nn.backbones import Backbone, feature_statistics, load_trunk, save_statistics
 
     defaults = {"backbone": "vgg19", "weights": "imagenet", "images": "", "out": "stats.json", "size": "224"}
-    chosen = _options(typed, defaults)
+    chosen = options(typed, defaults)
     if chosen["backbone"] not in ("vgg19", "vgg16"):
         raise NoveltyError(f"backbone={chosen['backbone']} is no choice. Allowed: vgg19, vgg16.")
     if not chosen["size"].isdigit() or int(chosen["size"]) < 8:
@@ -43,18 +44,6 @@ def main(typed: Sequence[str]) -> None:
         f"std {found.std.mean():.3f} ({found.std.min():.3f} to {found.std.max():.3f}) over {len(found.mean)} filters. "
         f"Use it with method.statistics={out}"
     )
-
-
-def _options(typed: Sequence[str], allowed: dict[str, str]) -> dict[str, str]:
-    chosen = dict(allowed)
-    for argument in typed:
-        name, equals, value = argument.partition("=")
-        if not equals or name not in allowed:
-            raise NoveltyError(
-                f"{argument} is no option{close_to(name, allowed)} Options: {', '.join(allowed)} (name=value)."
-            )
-        chosen[name] = value
-    return chosen
 
 
 def _batches(folder: Path, size: int) -> Iterator[Tensor]:
