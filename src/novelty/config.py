@@ -210,22 +210,35 @@ def compose_cell(overrides: Sequence[str], search_path: tuple[str, ...] = ()) ->
     Takes simple overrides only (no sweeps, no deletions); a milliseconds affair after the first of each combination.
     search_path: further folders of configs, as URLs (Hydra's ``--config-dir`` and ``hydra.searchpath``).
     """
-    roots = [conf_dir(), experiments_dir(), *(Path(url.removeprefix("file://")) for url in search_path)]
-    chosen = [o for o in overrides if not o.endswith("=null")]
-    choices = tuple(o for o in chosen if o.startswith("~") or any((r / group_of(o)).is_dir() for r in roots))
+    choices = tuple(override for override in overrides if chooses(override, search_path))
     composed = _compose(choices, search_path)
     cfg = composed.cfg.copy()
-    for override in overrides:
-        if override not in choices:
-            key, value = override.lstrip("+").split("=", 1)
-            parent, _, name = key.rpartition(".")
-            node = OmegaConf.select(cfg, parent) if parent else cfg
-            if not override.startswith("+") and OmegaConf.is_dict(node) and name not in node:
-                raise _no_key(key, node)
-            OmegaConf.update(cfg, key, _value(value), force_add=True)
+    assign(cfg, [override for override in overrides if override not in choices])
     return composed._replace(cfg=cfg)
 
 
+def chooses(override: str, search_path: Sequence[str] = ()) -> bool:
+    """Whether it takes a config of a group (or takes one away), and is no plain value."""
+    if override.startswith("~"):
+        return True
+    if "." in group_of(override):  # names of groups have none, and most overrides do
+        return False
+    roots = [conf_dir(), experiments_dir(), *(Path(url.removeprefix("file://")) for url in search_path)]
+    return not override.endswith("=null") and any((root / group_of(override)).is_dir() for root in roots)
+
+
+def assign(cfg: DictConfig, overrides: Iterable[str]) -> None:
+    """Set plain values in place, ``key=value`` as typed; NoveltyError for a key that is not there, but for ``+key``."""
+    for override in overrides:
+        key, value = override.lstrip("+").split("=", 1)
+        parent, _, name = key.rpartition(".")
+        node = OmegaConf.select(cfg, parent) if parent else cfg
+        if not override.startswith("+") and OmegaConf.is_dict(node) and name not in node:
+            raise _no_key(key, node)
+        OmegaConf.update(cfg, key, _value(value), force_add=True)
+
+
+@lru_cache(maxsize=1024)
 def _value(text: str) -> Any:
     """A value as Hydra's command line reads it: 1e-3 a number, [a,b] a list, null nothing."""
     from hydra.core.override_parser.overrides_parser import OverridesParser

@@ -155,6 +155,24 @@ def test_a_record_of_another_cell_fills_none(table: Table, changes: dict[str, An
     assert found(table, whole_row(table, "piad", **changes)) == []
 
 
+def test_records_without_the_metric_are_no_line_and_are_counted() -> None:
+    fid = load_table("contrasting_synthetic/text_ablation_fid")
+    filled = fill(fid, whole_row(fid, "contrasting_synthetic"))
+    assert compare.lines(fid, filled) == []
+    assert "not run" in render.rows_of(fid, [], {})[1][-1]
+    (note,) = render.lacking(fid, filled)
+    assert note.startswith("contrasting_synthetic: 30 records have no fid")
+    measured = fill(fid, whole_row(fid, "contrasting_synthetic", measured={"fid": 54.0}))
+    assert render.lacking(fid, measured) == []
+    assert compare.lines(fid, measured)[0].cells["cifar10"].mean == pytest.approx(54.0)
+
+
+def test_cells_that_set_the_same_keys_are_told_apart(table: Table) -> None:
+    records = [record(["data=mnist", "method=kde", f"protocol.normal={normal}"], normal / 10) for normal in (7, 2, 9)]
+    (line,) = found(table, records)
+    assert {name: cell.mean for name, cell in line.cells.items()} == {"7": 0.7, "2": 0.2, "9": 0.9}
+
+
 def test_the_newest_of_two_equal_cells_counts(table: Table) -> None:
     newer = whole_row(table, "ocsvm", 0.7, environment={"time": "2026-02-01T00:00:00+00:00", "hardware": "b"})
     (line,) = found(table, [*newer, *whole_row(table, "ocsvm", 0.9)])

@@ -16,7 +16,8 @@ import pytest
 from sweeps import scores_below
 
 from novelty.errors import NoveltyError
-from novelty.training.sweep import PlannedCell, expand, submitted
+from novelty.training import plan
+from novelty.training.sweep import PlannedCell, expand, plan_all, report_plans, submitted
 
 TABLE = "table=piad/table2_mnist"
 SWEEP = [
@@ -176,6 +177,34 @@ def test_dry_run_lists_and_touches_nothing(tmp_path: Path) -> None:
     output = _finish(_sweep(tmp_path / "runs", "dry_run=true"))
     assert "6 cells: 6 missing" in output
     assert not list((tmp_path / "runs").rglob("*.json"))
+
+
+def test_data_that_are_not_there_are_missed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tries = []
+
+    def load(*_: object, **__: object) -> None:
+        tries.append(1)
+        raise NoveltyError("No images here [neither]: bring some.")
+
+    monkeypatch.setattr("novelty.data.cache.load", load)
+    planned = plan_all(_cells("method=kde", f"paths.data={tmp_path}"))
+    assert [cell.state for cell in planned] == ["impossible"] * 10
+    assert len(tries) == 1
+    report_plans(planned, detailed=True)
+    shown = capsys.readouterr().out
+    assert shown.count("No images here [neither]: bring some.") == 1
+    assert shown.count("see (1)") == 10
+
+
+def test_files_are_listed_once_for_all_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    known = plan.build
+    monkeypatch.setattr(plan, "build", lambda node, **given: built.append(node["_target_"]) or known(node, **given))
+    cells = expand([["data=digits", "method=kde", f"protocol.normal={normal}"] for normal in range(3)], None)
+    assert [cell.state for cell in plan_all(cells)] == ["missing"] * 3
+    assert sum(name.endswith("Digits") for name in built) == 1
 
 
 def test_records_say_how_to_run_them_again(tmp_path: Path) -> None:

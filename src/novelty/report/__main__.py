@@ -78,9 +78,11 @@ def _show(console: Console, names: Sequence[str], records: Sequence[dict[str, An
     sections = []
     for name in names:
         table = load_table(name)
-        found = lines(table, fill(table, (record for record in records if "metrics" in record)))
+        filled = fill(table, (record for record in records if "metrics" in record))
+        found = lines(table, filled)
         broken = failures(table, (record for record in records if "failure" in record))
-        rows, notes = render.rows_of(table, found, broken), render.notes_of(table, found, bad)
+        rows = render.rows_of(table, found, broken)
+        notes = [*render.notes_of(table, found, bad), *render.lacking(table, filled)]
         bars = _bars(table, found, plots) if plots or form == "html" else None
         if form == "terminal":
             render.to_terminal(console, table, rows, notes)

@@ -135,11 +135,13 @@ def lines(table: Table, filled: Filled) -> list[Line]:
                 known = copies.setdefault(cells[0][1]["choices"]["data"], [])
                 if conditions.digest not in known:
                     known.append(conditions.digest)
+                measured = measure(table, row, column.name, cells)
+                if measured is None:
+                    continue
                 key = (replace(conditions, digest=""), known.index(conditions.digest))
                 line = own.setdefault(key, Line(row, conditions, {}, reason_against(row, conditions)))
-                if (found_here := measure(table, row, column.name, cells)) is not None:
-                    line.cells[column.name] = found_here
-                    line.filled[column.name] = cells
+                line.cells[column.name] = measured
+                line.filled[column.name] = cells
         found += own.values()
     return found
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from novelty.config import compose_cell, open_overrides
+from novelty.config import Composed, assign, chooses, compose_cell, key_of, open_overrides
 from novelty.tables import Cell, Table
 
 Record = dict[str, Any]
@@ -77,10 +77,18 @@ def matches(table: Table, records: Iterable[Record]) -> Iterator[tuple[Cell, Rec
         normal = _names(record["config"]["protocol"].get("normal"))
         index[choices["method"], choices["data"], record["seed"], normal].append(record)
     there = {(method, data, seed) for method, data, seed, _ in index}
+    composed: dict[tuple[str, ...], Composed] = {}
     for cell in table.cells():
         if not _may_match(cell, there):
             continue
-        cfg, choices = compose_cell(open_overrides(cell.overrides))
+        overrides = open_overrides(cell.overrides)
+        plain = [o for o in overrides if not chooses(o) and "{" not in o]
+        # Cells that set the same keys are composed once, and set anew: composing was most of a report's time.
+        kind = tuple(key_of(o) if o in plain else o for o in overrides)
+        if kind not in composed:
+            composed[kind] = compose_cell(overrides)
+        cfg, choices = composed[kind]
+        assign(cfg, plain)
         normal = _names(cfg.protocol.get("normal"))
         expected: dict[str, Node] = {}  # by budget: resolving a configuration takes its time
         for record in index[choices["method"], choices["data"], cell.seed, normal]:
@@ -118,8 +126,8 @@ def _expected(cfg: DictConfig, budget: Node) -> Node:
     """The composed cell as plain containers, its lengths those of ``budget``."""
     for name, value in budget.items():
         OmegaConf.update(cfg, f"budget.{name}", value)
-    nodes = OmegaConf.masked_copy(cfg, ["method", "protocol", "evaluation", "data", "budget", "seed"])
-    return cast(Node, OmegaConf.to_container(nodes, resolve=True))
+    nodes = ("method", "protocol", "evaluation", "data")
+    return {name: cast(Node, OmegaConf.to_container(cfg[name], resolve=True)) for name in nodes}
 
 
 def _names(normal: Any) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from novelty.report.compare import Line, class_mean, printed_values, verdict
+from novelty.report.compare import Line, class_mean, printed_values, value_of, verdict
+from novelty.report.match import Filled
 from novelty.report.paired import in_words
 from novelty.tables import Table
 
@@ -114,6 +116,20 @@ def notes_of(table: Table, found: Sequence[Line], bad: Sequence[dict[str, Any]])
     if len(bad) > SHOWN:
         notes.append(f"Left out, unreadable: {len(bad) - SHOWN} more records.")
     return notes
+
+
+def lacking(table: Table, filled: Filled) -> list[str]:
+    """Which rows have records that say nothing of the table's metric (FID without weights)."""
+    counts: Counter[str] = Counter()
+    for row in table.rows:
+        for column in table.columns:
+            for members in filled.get((row.name, column.name), {}).values():
+                counts[row.name] += sum(value_of(table, row, record) is None for _, record in members)
+    return [
+        f"{row}: {count} records have no {table.metric}; its YAML says how to get it."
+        for row, count in counts.items()
+        if count
+    ]
 
 
 def numbered(rows: list[list[str]]) -> tuple[list[list[str]], list[str]]:

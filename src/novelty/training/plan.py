@@ -14,7 +14,7 @@ from novelty.data import cache
 from novelty.data.augment import Augmentation
 from novelty.data.datamodule import data_info
 from novelty.data.protocols import Split, cap
-from novelty.data.source import Images
+from novelty.data.source import Images, Source
 from novelty.errors import NoveltyError
 from novelty.evaluation import metrics
 from novelty.hardware import processes, settle_hardware
@@ -96,16 +96,38 @@ class Plan:
         return f"{self.choices['method']} · {data} · {normal} · seed {self.config['seed']}"
 
 
-def make_plan(cfg: DictConfig, choices: dict[str, str]) -> Plan:
+class Sources:
+    """The data sets of cells that are planned together: files are listed once, and what is not there is missed once."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Source] = {}
+        self._missed: dict[str, NoveltyError] = {}
+
+    def images(self, data: Node, paths: Node) -> Images:
+        """The images of a cell; NoveltyError where there are none."""
+        place = key({"source": data["source"], "root": paths["data"]})
+        form = key({"place": place, "size": data["image_size"], "channels": data["channels"], "cache": paths["cache"]})
+        if form in self._missed:
+            raise self._missed[form]
+        try:
+            if place not in self._found:
+                self._found[place] = build(data["source"], root=Path(paths["data"]).expanduser())
+            kept = Path(paths["cache"]).expanduser()
+            return cache.load(self._found[place], data["image_size"], kept, channels=data["channels"])
+        except NoveltyError as error:
+            self._missed[form] = error
+            raise
+
+
+def make_plan(cfg: DictConfig, choices: dict[str, str], sources: Sources | None = None) -> Plan:
     """Check the configuration, find the images, split them and name the keys; nothing is trained or written.
 
-    Raises NoveltyError for everything a person can get wrong up to here.
+    sources: of cells that are planned together.  Raises NoveltyError for everything a person can get wrong up to here.
     """
     config = check(cfg)
     config["hardware"] = settle_hardware(config["hardware"])
     data, budget, paths = config["data"], config["budget"], config["paths"]
-    source = build(data["source"], root=Path(paths["data"]).expanduser())
-    images = cache.load(source, data["image_size"], Path(paths["cache"]).expanduser(), channels=data["channels"])
+    images = (sources or Sources()).images(data, paths)
     protocol = build(config["protocol"])
     classes = protocol.classes(images)
     first_of = classes if protocol.one_of and config["protocol"]["normal"] is None else ()

@@ -15,7 +15,7 @@ from novelty.config import compose_cell, key_of, open_overrides
 from novelty.errors import NoveltyError
 from novelty.results.records import Record, read_all
 from novelty.tables import Cell, Layout, load_figure, load_table
-from novelty.training.plan import make_plan
+from novelty.training.plan import Sources, make_plan
 from novelty.training.times import Expected, Times, in_words
 
 KEEP_NONE = "keep=none"
@@ -134,12 +134,13 @@ def plan_all(cells: Mapping[tuple[str, ...], tuple[str, ...]], search_path: tupl
     those of unknown length, which may be the longest, and whose first ones tell how long the others take.
     """
     planned = []
+    sources = Sources()
     times: dict[Path, Times] = {}
     for typed, tables in cells.items():
         overrides = list(typed)
-        title = " ".join(o.lstrip("+") for o in overrides)
+        title = " ".join(o.lstrip("+") for o in overrides if o not in (KEEP_NONE, NO_PICTURES))
         try:
-            plan = make_plan(*compose_cell(overrides, search_path))
+            plan = make_plan(*compose_cell(overrides, search_path), sources)
             record = plan.record
             kind = record.folder.parent
             if kind not in times:
@@ -215,17 +216,21 @@ def report_plans(planned: Sequence[PlannedCell], detailed: bool) -> None:
 
 
 def _list(planned: Sequence[PlannedCell], seconds: Sequence[float | None], console: Console) -> None:
-    """A line a cell; paths of logs are written in one piece, however narrow the terminal."""
+    """A line a cell, each reason against any of them once; paths of logs in one piece, however narrow the terminal."""
     grid = Grid(box=None, pad_edge=False)
     longest = max((len(str(cell.log)) for cell in planned if cell.log), default=0)
     for heading in ("state", "cell", "takes about"):
         grid.add_column(heading)
     if longest:
         grid.add_column("log", no_wrap=True, min_width=longest)
+    reasons = list(dict.fromkeys(cell.error for cell in planned if cell.error))
     for cell, left in zip(planned, seconds, strict=True):
         takes = "" if cell.state == "done" else "unknown" if left is None else in_words(left)
-        grid.add_row(cell.state, cell.title, cell.error or takes, *([str(cell.log or "")] if longest else []))
+        takes = f"see ({reasons.index(cell.error) + 1})" if cell.error else takes
+        grid.add_row(cell.state, cell.title, takes, *([str(cell.log or "")] if longest else []))
     Console(highlight=False, width=console.width + longest).print(grid, soft_wrap=True)
+    for number, reason in enumerate(reasons, 1):
+        console.print(f"({number}) {reason}", markup=False)
     if not longest:
         console.print("Cells print to this terminal; logger.log=true keeps it in log.txt beside each record.")
 
