@@ -18,6 +18,7 @@ Tab completion: eval "$(novelty -sc install=bash)"
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
@@ -172,13 +173,26 @@ def cell(cfg: DictConfig) -> float:
 
             draw_composed(cfg, choices, overrides)
             return 0.0
+        from novelty.training.orphans import in_hand
         from novelty.training.session import run_composed
 
-        return run_composed(cfg, choices, overrides, alone)
+        with in_hand():
+            return run_composed(cfg, choices, overrides, alone)
     except Exception as error:
         if alone:
             raise _Escaped(error) from error
+        _let_go(error)
         raise
+    finally:
+        if not alone:  # trainer and method refer to each other: of a sweep's cells gigabytes would wait for Python
+            gc.collect()
+
+
+def _let_go(error: BaseException | None) -> None:
+    """A sweep keeps its errors until it ends: let them not keep models and images with them."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 if __name__ == "__main__":

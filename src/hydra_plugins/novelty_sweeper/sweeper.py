@@ -88,6 +88,7 @@ class NoveltySweeper(BasicSweeper):
 
     def _launched(self, waiting: list["PlannedCell"]) -> list["Outcome"]:
         """The cells with what became of them, after all of them were handed over in rounds and batches."""
+        from novelty.training.orphans import launching
         from novelty.training.sweep import rounds, submitted
 
         assert self.launcher is not None
@@ -98,7 +99,8 @@ class NoveltySweeper(BasicSweeper):
             for start in range(0, len(round), size):
                 cells = round[start : start + size]
                 try:
-                    results = self.launcher.launch([overrides[id(cell)] for cell in cells], len(returns))
+                    with launching():
+                        results = self.launcher.launch([overrides[id(cell)] for cell in cells], len(returns))
                 except BrokenExecutor as error:
                     done = sum(cell.record is not None and cell.record.state() == "done" for cell in waiting)
                     raise NoveltyError(
