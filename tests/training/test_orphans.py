@@ -53,7 +53,6 @@ def test_workers_whose_launcher_is_killed_finish_their_cells_and_end(tmp_path: P
     process.kill()
     process.wait()
     time.sleep(2 * SECONDS)
-    time.sleep(2)
     assert len(_workers(tmp_path)) == 2  # they have cells in hand
     (tmp_path / "go").touch()
     _wait(lambda: not _workers(tmp_path))
