@@ -16,7 +16,8 @@ def record(overrides: list[str], auroc: float, **changes: Any) -> dict[str, Any]
     """A record as a run leaves it; ``changes`` replace dotted keys."""
     cfg, choices = compose_cell(open_overrides(overrides))
     config = check(cfg)
-    config["protocol"]["normal"] = [str(cfg.protocol.normal)]
+    if "normal" in config["protocol"]:
+        config["protocol"]["normal"] = [str(cfg.protocol.normal)]
     content = {
         "schema": 1,
         "keys": {"training": "t", "scoring": "s", "evaluation": "e"},
@@ -24,7 +25,7 @@ def record(overrides: list[str], auroc: float, **changes: Any) -> dict[str, Any]
         "config": config,
         "defaults": {name: defaults(config[name]) for name in ("method", "protocol", "evaluation")},
         "seed": config["seed"],
-        "normal": config["protocol"]["normal"],
+        "normal": config["protocol"].get("normal", ["drawn"]),
         "primary": "x",
         "metrics": {"x": {"auroc": auroc}},
         "data": {"copy": "original", "digest": "d"},

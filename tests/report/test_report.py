@@ -41,7 +41,7 @@ def printing(table: Table, row: str, value: float | None, **block: Any) -> Table
 def test_seeds_are_pooled_into_mean_spread_and_interval(table: Table) -> None:
     (line,) = found(table, whole_row(table, "piad"))
     cell = line.cells["3"]
-    assert cell.seeds == 3
+    assert cell.repetitions == 3
     assert cell.mean == pytest.approx(0.91)
     assert cell.std == pytest.approx(0.01)
     assert cell.interval is not None
@@ -153,6 +153,22 @@ def test_what_cannot_be_compared_says_why(table: Table, changes: dict[str, Any],
 )
 def test_a_record_of_another_cell_fills_none(table: Table, changes: dict[str, Any]) -> None:
     assert found(table, whole_row(table, "piad", **changes)) == []
+
+
+def test_draws_of_the_split_repeat_a_mean_as_seeds_do() -> None:
+    piad = load_table("piad/table3_fmnist_coil100")
+    records = []
+    for cell in piad.cells():
+        draw = int(next(o for o in cell.overrides if o.startswith("protocol.repeat=")).partition("=")[2])
+        if not (cell.column == "fashion_mnist" and draw == 2 and "protocol.normal=bag" in cell.overrides):
+            records.append(record(cell.overrides, 0.94 + 0.01 * draw if cell.column == "fashion_mnist" else 1.0))
+    (line,) = found(piad, records)
+    fashion, coil = line.cells["fashion_mnist"], line.cells["coil100"]
+    assert fashion.repetitions == 2  # the third lacks a class
+    assert fashion.mean == pytest.approx(0.945)
+    assert (coil.repetitions, coil.std) == (30, 0.0)
+    assert compare.verdict(piad, line, "fashion_mnist") == "incomplete"
+    assert compare.verdict(piad, line, "coil100") == "reproduced"
 
 
 def test_records_without_the_metric_are_no_line_and_are_counted() -> None:

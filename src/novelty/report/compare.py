@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -15,21 +16,24 @@ from novelty.tables import Cell, Row, Table
 Verdict = Literal["reproduced", "better", "worse", "not comparable", "incomplete", "not run"]
 MARGIN = 0.01
 """A printed value within one point of ours counts as reproduced even where it lies outside a very narrow interval."""
-MINIMUM_SEEDS = 3
+MINIMUM_REPETITIONS = 3
+DRAW = "protocol.repeat="
 
 
 @dataclass(frozen=True)
 class Measured:
     """One cell of ours.
 
-    mean, std: over seeds, of means over the members of the column.  interval: 95 %, Student's t, from 3 seeds on.
-    complete:  whether every member is there.
+    mean, std:   over repetitions, of means over the members of the column; a repetition is a seed or, where a column
+                 averages over draws of the split (``protocol.repeat``), a seed and a draw.
+    interval:    95 %, Student's t, from 3 repetitions on.
+    complete:    whether every other member of the column is there.
     """
 
     mean: float
     std: float | None
     interval: tuple[float, float] | None
-    seeds: int
+    repetitions: int
     complete: bool
 
 
@@ -55,24 +59,29 @@ class Line:
 
 def measure(table: Table, row: Row, column: str, filled: Sequence[tuple[Cell, Record]]) -> Measured | None:
     """Aggregate the records of one cell of the table; None where none of them has the metric (FID without weights)."""
-    members = next(c.members for c in table.columns if c.name == column)
-    by_seed: dict[int, list[float]] = {}
+    sizes = Counter(_draw(member) for c in table.columns if c.name == column for member in c.members)
+    found: dict[tuple[int, str], list[float]] = {}
     for cell, record in filled:
         if (value := value_of(table, row, record)) is not None:
-            by_seed.setdefault(cell.seed, []).append(value)
-    if not by_seed:
+            found.setdefault((cell.seed, _draw(cell.member)), []).append(value)
+    if not found:
         return None
-    whole = {seed: values for seed, values in by_seed.items() if len(values) == len(members)}
-    means = np.array([np.mean(values) for values in (whole or by_seed).values()])
+    whole = {key: values for key, values in found.items() if len(values) == sizes[key[1]]}
+    means = np.array([np.mean(values) for values in (whole or found).values()])
     count = len(means)
     std = float(means.std(ddof=1)) if count > 1 else None
     interval = None
-    if std is not None and count >= MINIMUM_SEEDS:
+    if std is not None and count >= MINIMUM_REPETITIONS:
         from scipy.special import stdtrit  # Student's t; scipy.stats takes seconds to import
 
         half = float(stdtrit(count - 1, 0.975)) * std / math.sqrt(count)
         interval = (float(means.mean()) - half, float(means.mean()) + half)
     return Measured(float(means.mean()), std, interval, count, bool(whole))
+
+
+def _draw(member: Sequence[str]) -> str:
+    """Which draw of the split a member of a column is; empty where the column does not average over draws."""
+    return next((override for override in member if override.lstrip("+").startswith(DRAW)), "")
 
 
 def value_of(table: Table, row: Row, record: Record) -> float | None:
@@ -107,7 +116,7 @@ def verdict(table: Table, line: Line, column: str) -> Verdict | None:
         return "not run"
     if line.reason or table.corrected(line.row.name, column):
         return "not comparable"
-    if not measured.complete or (measured.seeds < MINIMUM_SEEDS and not line.row.deterministic):
+    if not measured.complete or (measured.repetitions < MINIMUM_REPETITIONS and not line.row.deterministic):
         return "incomplete"
     inside = measured.interval is not None and measured.interval[0] <= printed <= measured.interval[1]
     if inside or (table.bounded and abs(measured.mean - printed) <= MARGIN + 1e-9):

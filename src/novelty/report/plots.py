@@ -31,10 +31,10 @@ def class_bars(table: Table, found: Sequence[Line]) -> Drawing | None:
         name = row if seen[row] == 1 else f"{row} ({seen[row]})"
         for column, cell in line.cells.items():
             std = float("nan") if cell.std is None else cell.std
-            bars.append((column, name, OURS, cell.mean, std, cell.seeds))
+            bars.append((column, name, OURS, cell.mean, std, cell.repetitions))
         mean = class_mean(line, columns)
         if mean is not None and len(columns) > 1:
-            bars.append((MEAN, name, OURS, mean, float("nan"), min(cell.seeds for cell in line.cells.values())))
+            bars.append((MEAN, name, OURS, mean, float("nan"), min(cell.repetitions for cell in line.cells.values())))
         bars += [(bar[0], name, *bar[2:]) for bar in printed_bars(table.printed, columns, [row])]
     if not any(bar[2] == OURS for bar in bars):
         return None

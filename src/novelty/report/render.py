@@ -84,8 +84,8 @@ class _Sheet:
             spread = "" if cell.std is None else f"±{cell.std * self.unit:.{self.digits}f}"
             texts.append(self.text(cell.mean * self.unit) + spread + ("" if cell.complete else "*"))
         mean = class_mean(line, self.columns)
-        seeds = sorted({cell.seeds for cell in line.cells.values()})
-        count = f"n={seeds[0]}" + (f"-{seeds[-1]}" if len(seeds) > 1 else "")
+        counts = sorted({cell.repetitions for cell in line.cells.values()})
+        count = f"n={counts[0]}" + (f"-{counts[-1]}" if len(counts) > 1 else "")
         total = self.text(None if mean is None else mean * self.unit)
         return ["  ours", *texts, total, f"{count}; {line.conditions.describe()}"]
 

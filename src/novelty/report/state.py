@@ -16,7 +16,21 @@ STATES: tuple[Verdict, ...] = ("reproduced", "better", "worse", "incomplete", "n
 """In the order in which one of several lines is chosen for a number: what says most comes first."""
 
 FIELDS = (
-    *("table", "row", "own", "column", "printed", "ours", "std", "seeds", "state", "why", "data", "backbone", "budget"),
+    *(
+        "table",
+        "row",
+        "own",
+        "column",
+        "printed",
+        "ours",
+        "std",
+        "repetitions",
+        "state",
+        "why",
+        "data",
+        "backbone",
+        "budget",
+    ),
     *("precision", "hardware", "commit"),
 )
 
@@ -46,7 +60,7 @@ class Number:
         conditions = line.conditions
         return [
             *first,
-            *(f"{measured.mean * unit:.4g}", std, str(measured.seeds), self.state, why),
+            *(f"{measured.mean * unit:.4g}", std, str(measured.repetitions), self.state, why),
             *(conditions.copy, dict(conditions.provenance).get("backbone", ""), _budget(line), conditions.precision),
             *(", ".join(line.environment("hardware")), ", ".join(line.environment("commit"))),
         ]
@@ -90,7 +104,7 @@ def to_page(every: Sequence[Number], listing: str) -> str:
         "",
         f"{len(every)} printed numbers, {sum(own.values())} of the papers' own methods: {_counts(total)} "
         f"(own methods: {_counts(own)}). *Not comparable*: with another data copy, backbone or budget, or print is not "
-        f"what its table says ({WRONG}). *Incomplete*: fewer than three seeds or not all members of a mean.",
+        f"what its table says ({WRONG}). *Incomplete*: fewer than three repetitions or not all members of a mean.",
         "",
         "| table | numbers | own | " + " | ".join(STATES) + " |",
         "|---|---:|---:|" + "---:|" * len(STATES),
@@ -143,9 +157,9 @@ def _conditions(number: Number) -> str:
     """What a measured row rests on, in one line."""
     line = number.line
     assert line is not None
-    seeds = sorted({cell.seeds for cell in line.cells.values()})
-    count = f"{seeds[0]}" + (f" to {seeds[-1]}" if len(seeds) > 1 else "")
-    parts = [f"seeds: {count}", f"budget {_budget(line)}", f"data: {line.conditions.copy}"]
+    counts = sorted({cell.repetitions for cell in line.cells.values()})
+    count = f"{counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
+    parts = [f"repetitions: {count}", f"budget {_budget(line)}", f"data: {line.conditions.copy}"]
     parts += [f"{name}: {value}" for name, value in line.conditions.provenance]
     parts += [line.conditions.precision, ", ".join(line.environment("hardware"))]
     parts.append("commit " + ", ".join(line.environment("commit")))
