@@ -158,6 +158,14 @@ def test_a_run_prints_its_numbers_and_its_record_and_is_skipped_the_second_time(
     assert result.stat().st_mtime_ns == written
 
 
+def test_a_path_with_brackets_is_printed_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "runs [old]"
+    done = novelty(*FAST, f"paths.runs='{folder}'")
+    assert done.returncode == 0, done.stderr
+    (found,) = folder.rglob("result.json")
+    assert f"Record: {found}\n" in done.stdout
+
+
 def test_a_dry_run_of_one_cell_runs_nothing(runs: Path) -> None:
     done = novelty(*FAST, "dry_run=true")
     assert done.returncode == 0

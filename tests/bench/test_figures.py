@@ -15,7 +15,8 @@ from novelty.bench import arithmetic, show, summary
 from novelty.bench.arithmetic import ceiling, count_flop, dtype_of
 from novelty.bench.device import Moments, Peak
 from novelty.bench.published import comparison
-from novelty.config import experiments_dir
+from novelty.check import check
+from novelty.config import compose_cell, experiments_dir
 from novelty.nn.adversarial import gradient_penalty
 
 CPU = torch.device("cpu")
@@ -184,6 +185,10 @@ def test_every_published_time_is_complete() -> None:
     for row in known["rows"]:
         assert row.keys() == fields
         assert isinstance(row["data"], list)
+        assert row["arguments"], "a method alone says not what was measured"
+        for data in row["data"]:
+            method = check(compose_cell([f"method={row['method']}", f"data={data}"]).cfg)["method"]
+            assert {name: method[name] for name in row["arguments"]} == row["arguments"]
 
 
 def test_numbers_are_short_and_carry_their_unit() -> None:

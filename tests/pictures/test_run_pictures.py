@@ -123,6 +123,9 @@ def test_a_log_that_was_cut_is_joined(tmp_path: Path) -> None:
     drawing = training(log, {"step": [30], "epoch": [1], "auroc": {"mse": [0.7]}})
     assert drawing is not None
     assert len(drawing.axes) == 3
+    broken = training(log, {"step": [10, 20, 30], "epoch": [1, 2, 3], "auroc": {"mse": [0.6, None, 0.7]}})
+    assert broken is not None  # an epoch without finite scores is a gap
+    assert np.isnan(np.asarray(broken.axes[-1].lines[0].get_ydata())).tolist() == [False, True, False]
     assert training({}) is None
 
 

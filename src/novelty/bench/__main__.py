@@ -71,10 +71,10 @@ def _main() -> None:
     show.show(console, raws, found, ratios)
     for raw, figures in zip(raws, found, strict=True):
         for sentence in comparison(raw, figures):
-            console.print(sentence if len(raws) == 1 else f"{raw['name']}. {sentence}")
+            console.print(sentence if len(raws) == 1 else f"{raw['name']}. {sentence}", markup=False)
     written = _record(chosen, composed[0].cfg, raws, found, ratios)
     if written:
-        console.print(f"Record: {written}", soft_wrap=True)
+        console.print(f"Record: {written}", soft_wrap=True, markup=False)
 
 
 def _folder(cfg: Any) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from novelty.bench.measure import Raw
@@ -18,19 +19,20 @@ def show(console: Console, raws: Sequence[Raw], found: Sequence[Figures], ratios
     grid = Table(box=None, pad_edge=False, header_style="bold", show_header=len(raws) > 1)
     grid.add_column("", no_wrap=True)
     for raw in raws:
-        grid.add_column(raw["name"])
+        grid.add_column(escape(raw["name"]))
     for label, cells in [*_rows(raws, found), *_parts(found)]:
         grid.add_row(label, *cells)
-    titles = dict.fromkeys(f"[bold]{raw['title']}[/] · {raw['environment']['hardware']}" for raw in raws)
+    titles = dict.fromkeys(f"[bold]{escape(raw['title'])}[/] · {raw['environment']['hardware']}" for raw in raws)
     for title in titles:
         console.print(title)
     console.print(grid)
     for what, ratio in (ratios or {}).items():
         if ratio:
             verb = "trains on" if what == "train" else "scores"
+            one, other = (escape(raw["name"]) for raw in raws)
             console.print(
-                f"{raws[1]['name']} {verb} [bold]{ratio['ratio']:.3g}[/] times as many images a second as "
-                f"{raws[0]['name']} ({ratio['low']:.3g} to {ratio['high']:.3g} in {len(ratio['rounds'])} rounds)."
+                f"{other} {verb} [bold]{ratio['ratio']:.3g}[/] times as many images a second as "
+                f"{one} ({ratio['low']:.3g} to {ratio['high']:.3g} in {len(ratio['rounds'])} rounds)."
             )
 
 

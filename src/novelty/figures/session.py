@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.text import Text
 
 from novelty.check import Node, bind, build, check, parameters, target
 from novelty.config import experiments_dir, names_under
@@ -33,7 +34,7 @@ def draw_composed(cfg: DictConfig, choices: dict[str, str], overrides: list[str]
     ``<paths.runs>/figures/<paper>/<figure>/<data>-<key>/``: numbers.csv (and further tables), figure.png, figure.svg,
     about.json. Equal options on equal images share a folder, and a second run writes it anew.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     config = check(cfg)
     name = choices.get("figure", "None")
     if name == "None":
@@ -58,7 +59,8 @@ def draw_composed(cfg: DictConfig, choices: dict[str, str], overrides: list[str]
     chosen = {group: choices[group] for group in ("figure", "data", "protocol", "hardware")}
     about = {"finding": finding, "choices": chosen, "normal": list(normal), "command": command}
     write_figure(folder, numbers, drawing, about | _about(config, material, numbers))
-    console.print(f"[bold]{title}[/]: {finding}; data copy: {material.images.copy}.", soft_wrap=True)
+    said = Text.assemble((title, "bold"), f": {finding}; data copy: {material.images.copy}.")
+    console.print(said, soft_wrap=True)
     console.print(f"Figure: {folder / 'figure.png'}", soft_wrap=True)
     return folder
 

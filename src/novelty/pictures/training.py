@@ -45,7 +45,7 @@ def training(log: Series, curve: dict[str, Any] | None = None) -> Drawing | None
     if curve is not None:
         steps = np.asarray(curve["step"])
         panels["test AUROC (a diagnosis: nothing was chosen by it)"] = {
-            name: (steps, np.asarray(values)) for name, values in curve["auroc"].items()
+            name: (steps, np.asarray(values, dtype=float)) for name, values in curve["auroc"].items()
         }
     panels = {words: series for words, series in panels.items() if series}
     if not panels:

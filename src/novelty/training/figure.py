@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.text import Text
 
 from novelty.check import Node, bind, build
 from novelty.config import compose_cell, key_of
@@ -79,11 +80,13 @@ class FigureSession:
     def announce(self, planned: Sequence[PlannedCell]) -> None:
         """Where it would be drawn; nothing is written."""
         folder = self.folder(planned)
-        Console(highlight=False).print(f"{self.layout.name}: it would be drawn into {folder}", soft_wrap=True)
+        Console(highlight=False, markup=False).print(
+            f"{self.layout.name}: it would be drawn into {folder}", soft_wrap=True
+        )
 
     def draw(self, planned: Sequence[PlannedCell]) -> Path:
         """Numbers, picture and finding from the records that there are; the folder that holds them."""
-        console, runs, folder = Console(highlight=False), self.runs(planned), self.folder(planned)
+        console, runs, folder = Console(highlight=False, markup=False), self.runs(planned), self.folder(planned)
         done = [run for run in runs if run.record is not None]
         numbers = self.figure.gather(runs)
         basis = _basis(runs)
@@ -104,10 +107,9 @@ class FigureSession:
             "environment": environment("cpu"),
         }
         write_figure(folder, numbers, drawing, about)
-        missing = (
-            f" [bold]{len(runs) - len(done)} of its {len(runs)} cells are missing.[/]" if len(done) < len(runs) else ""
-        )
-        console.print(f"[bold]{self.layout.name}[/]: {finding}; {basis}.{missing}", soft_wrap=True)
+        missing = f" {len(runs) - len(done)} of its {len(runs)} cells are missing." if len(done) < len(runs) else ""
+        said = Text.assemble((self.layout.name, "bold"), f": {finding}; {basis}.", (missing, "bold"))
+        console.print(said, soft_wrap=True)
         console.print(f"Figure: {folder / 'figure.png'}", soft_wrap=True)
         return folder
 

@@ -30,7 +30,7 @@ class ProgressBar(L.Callback):
         self._drawn = self._start = time.monotonic()
         if self.console.is_terminal:
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=None),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
@@ -55,7 +55,7 @@ class ProgressBar(L.Callback):
         else:
             left = (now - self._start) / max(1, done - self._first) * (self._total - done)
             line = f"{self._what}: {done:,} of {self._total:,}, {left / 60:.0f} min left  {losses}"
-            self.console.print(line, soft_wrap=True)
+            self.console.print(line, soft_wrap=True, markup=False)
 
     def _close(self) -> None:
         if self._bar:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from novelty.results.records import read_all
 from novelty.training.cell import run_cell
@@ -35,7 +36,7 @@ PIXEL_COLUMNS = {
 
 def run_composed(cfg: DictConfig, choices: dict[str, str], overrides: list[str], alone: bool) -> float:
     """Plan, run and show one cell. ``alone``: not one of a sweep, so there is room for a panel."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)  # titles and paths may have brackets
     plan = make_plan(cfg, choices)
     if plan.config["dry_run"]:
         console.print(f"{plan.title}: {plan.record.state()}; its record would be {plan.record.result}", soft_wrap=True)
@@ -48,7 +49,7 @@ def run_composed(cfg: DictConfig, choices: dict[str, str], overrides: list[str],
         record = run_cell(plan, command.strip(), console, "" if alone else plan.title)
     else:
         with refusals(plan), printing_to(plan.record.log, command):
-            record = run_cell(plan, command.strip(), Console(highlight=False), plan.title)
+            record = run_cell(plan, command.strip(), Console(highlight=False, markup=False), plan.title)
     _show(plan, record, console, alone)
     return float(record["metrics"][record["primary"]]["auroc"])
 
@@ -64,8 +65,11 @@ def _announce(plan: Plan, overrides: list[str], console: Console, done: bool) ->
     budget = plan.config["budget"]["name"]
     samples = f" ({plan.samples:,} samples)" if plan.samples else ""
     console.print(
-        f"[bold]{plan.title}[/] · budget {budget} · {sizes['train']:,} normal images{samples} to train on, "
-        f"to be tested {sizes['test_normal']:,} normal and {sizes['test_novel']:,} novel"
+        Text.assemble(
+            (plan.title, "bold"),
+            f" · budget {budget} · {sizes['train']:,} normal images{samples} to train on, "
+            f"to be tested {sizes['test_normal']:,} normal and {sizes['test_novel']:,} novel",
+        )
     )
     if not done:
         expected = Times(read_all(plan.record.runs, plan.record.method, plan.record.data)).expected(plan)
@@ -83,7 +87,7 @@ def _show(plan: Plan, record: dict[str, Any], console: Console, alone: bool) -> 
         return
     tables = [_grid(record, columns) for columns in (IMAGE_COLUMNS, PIXEL_COLUMNS)]
     shown = Group(*(table for table in tables if table.row_count))
-    console.print(Panel(shown, title=plan.title, expand=False))
+    console.print(Panel(shown, title=Text(plan.title), expand=False))
     for name, value in record.get("measured", {}).items():
         console.print(f"{name}: {value:.4g}")
     copy, timings = record["data"]["copy"], record["timings"]
@@ -103,9 +107,9 @@ def _grid(record: dict[str, Any], columns: dict[str, str]) -> Table:
     for column in used:
         table.add_column(columns[column], justify="right", no_wrap=True)
     for name, metrics in having.items():
-        cells = [f"{metrics[column]:.4f}" if column in metrics else "-" for column in used]
+        cells = [Text(f"{metrics[column]:.4f}" if column in metrics else "-") for column in used]
         if "auroc" in used and (interval := metrics.get("auroc_interval")):
-            cells[0] += f" [dim]{interval[0]:.3f}-{interval[1]:.3f}[/]"
+            cells[0].append(f" {interval[0]:.3f}-{interval[1]:.3f}", "dim")
         primary = name == record["primary"] and len(record["metrics"]) > 1
         table.add_row(f"{name} *" if primary else name, *cells)
     return table
