@@ -277,8 +277,18 @@ def test_the_unet_learns_to_remove_noise() -> None:
     ({"masked": 1.5}, r"method\.masked is 1\.5"),
     ({"learning_rate": 0.0}, r"method\.learning_rate is 0"),
     ({"width": 0}, r"method\.width is 0"),
+    ({"weight_decay": -1e-5}, r"method\.weight_decay is -1e-05: it must be 0 or above\."),
+    ({"plateau_factor": 1.0}, r"method\.plateau_factor is 1\.0: it must lie between 0 and 1, or"),
+    ({"plateau_factor": 0.0}, r"method\.plateau_factor is 0\.0: .* method\.plateau_patience be null"),
+    ({"plateau_patience": -1}, r"method\.plateau_patience is -1: it must be 0 or above, or null"),
     ({"epochs": 0}, "epochs is 0"),
 ])  # fmt: skip
 def test_choices_that_make_no_sense(options: dict[str, Any], words: str) -> None:
     with pytest.raises(NoveltyError, match=words):
         dae(**options)
+
+
+def test_without_a_schedule_its_factor_is_no_matter() -> None:
+    assert isinstance(dae(plateau_patience=None, plateau_factor=1.0).configure_optimizers(), torch.optim.Adam)
+    (_,), (plateau,) = dae(plateau_patience=0, weight_decay=0.0).configure_optimizers()
+    assert plateau.patience == 0

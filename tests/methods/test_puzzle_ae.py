@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
-from small_puzzle_ae import SIDE, puzzle_ae
+from small_puzzle_ae import SIDE, Watch, fit, puzzle_ae
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,55 +20,6 @@ from novelty.errors import NoveltyError, Stopped
 from novelty.evaluation.attacks import fgsm
 from novelty.methods.puzzle_ae import PuzzleAE, discriminator_loss, puzzles, solving
 from novelty.methods.puzzle_ae.attack import frozen, noisy
-from novelty.training.callbacks import ResumePoint, StepSeed
-from novelty.training.trainer import quiet
-
-
-class Watch(L.Callback):
-    """What was logged, step by step, and the U-Net's learning rate after each epoch; SIGTERM during step ``kill``."""
-
-    def __init__(self, kill: int | None = None) -> None:
-        self.kill, self.logged, self.rates = kill, list[dict[str, float]](), list[float]()
-
-    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
-        if trainer.train_dataloader.taken == self.kill:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        self.logged.append({name: float(value) for name, value in trainer.callback_metrics.items()})
-
-    def on_train_epoch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
-
-
-def fit(
-    method: PuzzleAE,
-    watch: Watch | None = None,
-    resume: Path | None = None,
-    pixels: Tensor | None = None,
-    **options: Any,
-) -> PuzzleAE:
-    if pixels is None:
-        shape = (10, method.info.channels, method.info.image_size, method.info.image_size)
-        pixels = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    callbacks = [StepSeed(3), watch or Watch(), *([ResumePoint(resume, every=1e9)] if resume else [])]
-    trainer = L.Trainer(
-        max_epochs=method.schedule.epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        callbacks=callbacks,
-        **{"devices": 1, **options},
-    )
-    start = resume if resume and resume.is_file() else None
-    batches = TrainingBatches(pixels, method.schedule, seed=3)
-    with quiet():
-        trainer.fit(method, batches, ckpt_path=start, weights_only=True if start else None)
-    return method
-
 
 # --- training -------------------------------------------------------------------------------------------------------
 
@@ -291,18 +240,6 @@ def test_divergence_stops_with_a_sentence() -> None:
         fit(method)
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    ({"side": 8}, "data.image_size to 16"),
-    ({"grid": 3, "permutations": "transpositions"}, "2x2"),
-    ({"attack": "pgd", "attack_form": "repo"}, "attack_form=repo"),
-    ({"epsilon": 0.0}, "method.epsilon is 0"),
-    ({"width": 0}, "method.width is 0"),
-])  # fmt: skip
-def test_choices_that_make_no_sense(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(NoveltyError, match=words):
-        puzzle_ae(**options)
-
-
 # --- scoring --------------------------------------------------------------------------------------------------------
 
 
@@ -317,7 +254,7 @@ def test_chunks_and_single_permutations_give_the_same_errors(grid: int, monkeypa
     whole = method.score(images)["avg"]
     (slope,) = torch.autograd.grad(whole.image.sum(), images)
     monkeypatch.setitem(solving.CHUNK_PIXELS, "cpu", 2 * 23 * SIDE**2)
-    assert len(method._chunks(images)) == 3
+    assert len(method._chunks(images, 23)) == 3
     chunked = method.score(images)["avg"]
     torch.testing.assert_close(chunked.image, whole.image, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(chunked.map, whole.map, rtol=1e-5, atol=1e-6)
@@ -331,6 +268,23 @@ def test_chunks_and_single_permutations_give_the_same_errors(grid: int, monkeypa
         ]
         torch.testing.assert_close(method._solve(images, method.listed)[0], torch.stack(alone, 1), rtol=1e-5, atol=1e-6)
     assert all(p.grad is None for p in method.parameters())
+
+
+def test_memory_is_bounded_by_the_puzzles_that_are_solved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Textures are tested with six puzzles of an image, but statistics are of all 23."""
+    method, images = puzzle_ae(traits=("texture",)), torch.rand(9, 1, SIDE, SIDE)
+    monkeypatch.setitem(solving.CHUNK_PIXELS, "cpu", 2 * 23 * SIDE**2)
+    solved: list[int] = []
+    method.unet.register_forward_pre_hook(lambda network, inputs: solved.append(len(inputs[0])))
+    with torch.no_grad():
+        method.calibrate([images])
+        assert solved == [46, 46, 46, 46, 23]
+        solved.clear()
+        method.score(images)
+        assert solved == [42, 12]
+    solved.clear()
+    method.attacked(images, lambda objective, x: x if len(x) == 9 else x + 0 * objective(x).sum())
+    assert solved == [42, 12]
 
 
 def test_validation_errors_normalise_each_permutation() -> None:

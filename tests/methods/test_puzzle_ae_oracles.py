@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
 from itertools import permutations
 
 import numpy as np
 import pytest
 import torch
 from data.annotated import layout
+from small_puzzle_ae import Solver
 from torch import Tensor, nn
 
 from novelty.data.protocols.one_vs_all import OneVsAll
@@ -29,17 +29,6 @@ def method(channels: int = 1, side: int = 16, **options: object) -> PuzzleAE:
     torch.manual_seed(0)
     small = {"width": 4, "discriminator_width": 4} | options
     return PuzzleAE(DataInfo(channels, side, 100), **small)  # type: ignore[arg-type]
-
-
-class Solver(nn.Module):
-    """In the U-Net's place: a function of puzzles."""
-
-    def __init__(self, solve: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.solve = solve
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.solve(x)
 
 
 def parameters(network: nn.Module) -> int:
@@ -186,8 +175,35 @@ def test_oracle_8_losses() -> None:
     assert discriminator_loss(torch.tensor([2.0]), torch.tensor([-1.0])).item() == pytest.approx(
         -(math.log(1 / (1 + math.exp(-2))) + math.log(1 - 1 / (1 + math.exp(1)))) / 2
     )
-    assert method().feature_weight == 0.02
-    assert 0.5 + method().feature_weight * 2 == pytest.approx(0.54)
+
+
+class Doubling(nn.Module):
+    """In the discriminator's place: f_D(x) = 2 x."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Parameter(torch.ones(()))
+
+    def features(self, x: Tensor) -> Tensor:
+        return 2 * x
+
+    def judge(self, features: Tensor) -> Tensor:
+        return self.head * features.flatten(1).mean(1)
+
+
+@pytest.mark.parametrize(("weight", "total"), [({}, 0.54), ({"feature_weight": 0.5}, 1.5)])
+def test_oracle_8_the_total_is_what_the_unet_learns_from(weight: dict[str, float], total: float) -> None:
+    """Black images, solved as a grey of sqrt(0.5) by a U-Net of this one parameter, and features twice as bright: MSE
+    0.5 and matching loss 2. Both grow with the square of the grey, so its gradient times half of it is the total loss.
+    """
+    built, images, judge = method(**weight), torch.zeros(3, 1, 16, 16), Doubling()
+    grey = nn.Parameter(torch.tensor(math.sqrt(0.5)))
+    optimizer, other = torch.optim.SGD([grey], 0.0), torch.optim.SGD(judge.parameters(), 0.0)
+    losses = built._learn_together(judge, grey.expand_as(images), images, optimizer, other)  # type: ignore[arg-type]
+    assert losses["reconstruction"].item() == pytest.approx(0.5)
+    assert losses["feature_matching"].item() == pytest.approx(2)
+    assert grey.grad is not None
+    assert (grey.grad * grey / 2).item() == pytest.approx(total)
 
 
 @pytest.mark.parametrize(("anomalies", "rate"), [([100.0] * 20, 0), ([4.5] * 20, 0.5), ([5.0] * 20, 0.5)])

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from novelty.errors import NoveltyError
 from novelty.info import DataInfo, Schedule
 from novelty.methods.autoencoder import squared_error_map
+from novelty.methods.puzzle_ae import checks
 from novelty.methods.reconstruction import Reconstructor
 from novelty.nn.processes import average_over_processes, own_share
 from novelty.nn.unet import UNet
@@ -70,13 +71,11 @@ class DAE(Reconstructor):
     ) -> None:
         super().__init__(info, Schedule(batch_size, epochs=epochs))
         self.automatic_optimization = False
-        if deviation < 0:
-            raise NoveltyError(f"method.deviation is {deviation}: it must be 0 or above.")
         if not 0 <= masked <= 1:
             raise NoveltyError(f"method.masked is {masked}: it is a probability, in [0, 1].")
-        for name, value in (("learning_rate", learning_rate), ("width", width)):
-            if value <= 0:
-                raise NoveltyError(f"method.{name} is {value}: it must be above 0.")
+        checks.above_zero(learning_rate=learning_rate, width=width)
+        checks.not_negative(deviation=deviation, weight_decay=weight_decay)
+        checks.plateau(plateau_factor, plateau_patience)
         self.noise, self.deviation, self.masked = noise, deviation, masked
         self.learning_rate, self.weight_decay, self.epsilon = learning_rate, weight_decay, EPSILON[network]
         self.plateau_factor, self.plateau_patience = plateau_factor, plateau_patience

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from novelty.errors import NoveltyError
 from novelty.info import DataInfo, Schedule
-from novelty.methods.puzzle_ae import puzzles
+from novelty.methods.puzzle_ae import checks, puzzles
 from novelty.methods.puzzle_ae.attack import Form, Noise, frozen, noisy
 from novelty.methods.puzzle_ae.networks import Discriminator
 from novelty.methods.puzzle_ae.puzzles import Grid
@@ -56,7 +56,7 @@ class PuzzleAE(PuzzleScores):
     learning_rate, weight_decay: Adam of the U-Net [P; C].
     discriminator_learning_rate, discriminator_betas: Adam of the discriminator [P; C].
     plateau_factor, plateau_patience: the U-Net's rate is multiplied by the first where the epoch's reconstruction loss
-                      did not fall for so many epochs [P; C has 0.5 and 30 for MNIST].
+                      did not fall for so many epochs [P; C has 0.5 and 30 for MNIST]; a patience of null keeps it.
     error:            of a solved puzzle: mse [C], or l2 [P eq. 5]; they rank differently once normalised.
     aggregate:        the score that counts: max for toy data, avg for real images [P]. avg comes with a map.
 
@@ -92,22 +92,33 @@ class PuzzleAE(PuzzleScores):
         discriminator_learning_rate: float = 2e-4,
         discriminator_betas: tuple[float, float] = (0.5, 0.999),
         plateau_factor: float = 0.8,
-        plateau_patience: int = 50,
+        plateau_patience: int | None = 50,
         error: Literal["mse", "l2"] = "mse",
         aggregate: Literal["min", "max", "avg"] = "avg",
     ) -> None:
         super().__init__(info, Schedule(batch_size, epochs=epochs))
         self.automatic_optimization = False
-        for name, value in (("epsilon", epsilon), ("pgd_steps", pgd_steps), ("width", width)):
-            if value <= 0:
-                raise NoveltyError(f"method.{name} is {value}: it must be above 0.")
+        pgd_alpha = epsilon / PGD_SHARE if pgd_alpha is None else pgd_alpha
+        checks.above_zero(
+            epsilon=epsilon,
+            **({"alpha": alpha} if attack == "fgsm" else {}),
+            pgd_steps=pgd_steps,
+            pgd_alpha=pgd_alpha,
+            width=width,
+            discriminator_width=discriminator_width,
+            learning_rate=learning_rate,
+            discriminator_learning_rate=discriminator_learning_rate,
+        )
+        checks.not_negative(feature_weight=feature_weight, weight_decay=weight_decay)
+        checks.adam_betas(discriminator_betas=discriminator_betas)
+        checks.plateau(plateau_factor, plateau_patience)
         if attack != "fgsm" and attack_form == "repo":
             raise NoveltyError(f"method.attack_form=repo is a form of fgsm: attack={attack} has the form paper alone.")
         self.hidden_tile = hidden_tile
         self.per_batch = per_batch
         self.attack, self.attack_form, self.attack_target = attack, attack_form, attack_target
         self.epsilon = epsilon
-        self.step, self.steps = (alpha, 1) if attack == "fgsm" else (pgd_alpha or epsilon / PGD_SHARE, pgd_steps)
+        self.step, self.steps = (alpha, 1) if attack == "fgsm" else (pgd_alpha, pgd_steps)
         self.feature_weight = feature_weight
         self.rates = (learning_rate, discriminator_learning_rate)
         self.weight_decay, self.discriminator_betas = weight_decay, discriminator_betas
@@ -126,13 +137,15 @@ class PuzzleAE(PuzzleScores):
     # --- training -----------------------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> Any:
-        """Adam for the U-Net, whose rate falls where its loss stops falling, and one for the discriminator."""
+        """Adam for the U-Net, whose rate may fall where its loss stops falling, and one for the discriminator."""
         rate, discriminator_rate = self.rates
         optimizer = torch.optim.Adam(self.unet.parameters(), rate, weight_decay=self.weight_decay, fused=True)
         optimizers = [optimizer]
         if self.discriminator is not None:
             weights = self.discriminator.parameters()
             optimizers.append(torch.optim.Adam(weights, discriminator_rate, self.discriminator_betas, fused=True))
+        if self.plateau_patience is None:
+            return optimizers
         plateau = ReduceLROnPlateau(optimizer, factor=self.plateau_factor, patience=self.plateau_patience)
         return optimizers, [plateau]
 
@@ -248,7 +261,8 @@ class PuzzleAE(PuzzleScores):
                 f"Puzzle-AE diverged: its loss is {error:g} in epoch {self.current_epoch + 1} of "
                 f"{self.schedule.epochs}; try another seed, a lower method.learning_rate, or full precision."
             )
-        cast(ReduceLROnPlateau, self.lr_schedulers()).step(error)
+        if self.plateau_patience is not None:
+            cast(ReduceLROnPlateau, self.lr_schedulers()).step(error)
         self.epoch_error.zero_()
 
 

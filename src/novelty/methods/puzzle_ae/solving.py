@@ -82,7 +82,8 @@ class PuzzleScores(Method):
         """
         across = images.shape[-1] // self.info.image_size  # larger images are scored tile by tile
         parts = puzzles.split(images, across).flatten(0, 1)
-        moved = torch.cat([self._attacked_permuted(some, attack) for some in self._chunks(parts)])
+        chunks = self._chunks(parts, len(self.tested))
+        moved = torch.cat([self._attacked_permuted(some, attack) for some in chunks])
         whole = puzzles.join(moved.view(len(images), across**2, *moved.shape[1:]))
         return super().attacked(images, attack) | {":permuted": whole}
 
@@ -97,10 +98,11 @@ class PuzzleScores(Method):
     def _extended(self, images: Tensor) -> Tensor:
         return puzzles.extend(images, self.grid)
 
-    def _chunks(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Images, so many at once that their puzzles take no more memory than `CHUNK_PIXELS` says."""
+    def _chunks(self, images: Tensor, permutations: int) -> tuple[Tensor, ...]:
+        """Images, so many at once that their puzzles, ``permutations`` of each, take no more memory than `CHUNK_PIXELS`
+        says."""
         pixels = CHUNK_PIXELS.get(images.device.type, ELSEWHERE)
-        return torch.split(images, max(1, pixels // (len(self.tested) * images.shape[-1] ** 2)))
+        return torch.split(images, max(1, pixels // (permutations * images.shape[-1] ** 2)))
 
     def _solve(self, images: Tensor, permutations: Tensor, weights: Tensor | None = None) -> list[Tensor]:
         """Mean squared errors (B, K) of the puzzles of images (B, C, S, S); with ``weights`` (K,) of the permutations
@@ -109,7 +111,7 @@ class PuzzleScores(Method):
         All permutations of a chunk of images are one batch. Where gradients are asked for, chunks are solved once more
         on the way back, so that memory stays that of one.
         """
-        chunks = self._chunks(images)
+        chunks = self._chunks(images, len(permutations))
         again = len(chunks) > 1 and torch.is_grad_enabled() and images.requires_grad
         found = [
             checkpoint(self._solve_chunk, some, permutations, weights, use_reentrant=False, preserve_rng_state=False)
