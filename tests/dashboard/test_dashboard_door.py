@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cells import plan, run
-from dashboard.server import serving
+from dashboard.server import receiving, serving
 from report.made_up import whole_row, written
 from wandb_files import read_back
 
@@ -96,6 +97,43 @@ def test_no_panel_is_without_data_and_each_run_is_found(
     assert "left out, as none of its runs here logged it: auroc of rel_perc_l1, auroc of distance" in err
 
 
+def test_the_printed_command_sends_all_that_a_table_logged_offline_though_it_kept_nothing(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two evaluations of a training and a method that wraps it: two runs, the first with both and one curve."""
+    logged = ("logger=wandb", "data.image_size=32", "budget.scale=0.2", "keep=none", f"logger.tables=[{NAME}]")
+    alone = (*logged, "method=autoencoder", "method.latent=32", "method.epochs=20")
+    robust = (*alone, "evaluation=robustness")
+    slot = "method@method.autoencoder=autoencoder"
+    wrapped = (*logged, "method=energy_projection", slot, "method.autoencoder.epochs=20")
+    records = {name: run(*typed) for name, typed in (("alone", alone), ("robust", robust), ("wrapped", wrapped))}
+    keys = records["wrapped"]["keys"]
+    assert keys["training"] == records["alone"]["keys"]["training"] == records["robust"]["keys"]["training"]
+    ids = (keys["training"], keys["scoring"])
+    found = find_runs(load_table(NAME), list(read_all(here)), [])
+    assert found.ids == tuple(sorted(ids))
+    assert found.unsure == ()
+
+    door(monkeypatch, f"table={NAME}", "budget=smoke")
+    program, *rest = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    with receiving() as (address, sent):
+        home = {"WANDB_BASE_URL": address, "WANDB_API_KEY": "a" * 40, "HOME": str(here)}
+        environment = {name: value for name, value in os.environ.items() if "WANDB" not in name} | home
+        command = [Path(sys.executable).with_name(program), *rest]
+        subprocess.run(command, check=True, capture_output=True, timeout=120, env=environment, cwd=here)
+    assert set(sent) == set(ids)
+    run_of_both, own = (sent[name] for name in ids)
+    steps = [row["trainer/global_step"] for row in run_of_both.history if "loss/reconstruction" in row]
+    assert steps == sorted(set(steps)) != []
+    for name in ("alone", "robust"):
+        for score, metrics in records[name]["metrics"].items():
+            assert run_of_both.summary[f"test/{score}/auroc"] == pytest.approx(metrics["auroc"])
+    assert any("@" in name for name in run_of_both.summary)
+    score = records["wrapped"]["primary"]
+    assert own.summary[f"test/{score}/auroc"] == pytest.approx(records["wrapped"]["metrics"][score]["auroc"])
+    assert find_runs(load_table(NAME), list(read_all(here)), []).offline() == []  # sent once, and not again
+
+
 def test_without_a_key_nothing_is_sent_and_files_say_it_all(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -152,8 +190,9 @@ def test_json_is_printed_alone(here: Path, monkeypatch: pytest.MonkeyPatch, caps
 def test_a_run_that_another_table_asked_for_is_shown_by_its_id(here: Path) -> None:
     table = load_table(NAME)
     records = whole_row(table, "kde")[:2]
-    for record, names in zip(records, ([NAME], ["puzzle_ae/table1_mnist"]), strict=True):
+    for i, (record, names) in enumerate(zip(records, ([NAME], ["puzzle_ae/table1_mnist"]), strict=True)):
         record["config"]["logger"]["tables"] = names
+        record["keys"]["training"] = f"t{i}"
     written(here, records)
     read = list(read_all(here))
     found = find_runs(table, read, read)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from cells import SMALL, plan, run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from report.made_up import record, written
 from rich.console import Console
 
 from novelty.config import compose_cell, open_overrides
@@ -50,7 +52,7 @@ def _places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def _damaged(record: Any, data: st.DataObject) -> str:
-    """JSON of ``record`` with values replaced or taken out, or with bytes changed, or cut off."""
+    """JSON of ``record`` with values replaced, taken out or added, or with bytes changed, or cut off."""
     if data.draw(st.booleans()):
         text = json.dumps(record)
         place = data.draw(st.integers(0, len(text)))
@@ -63,8 +65,11 @@ def _damaged(record: Any, data: st.DataObject) -> str:
         node = record
         for name in place[:-1]:
             node = node[name]
-        if data.draw(st.booleans()):
+        how = data.draw(st.sampled_from(("remove", "replace", "add")))
+        if how == "remove":
             del node[place[-1]]
+        elif how == "add" and isinstance(node[place[-1]], dict):
+            node[place[-1]]["extra"] = data.draw(JSON)
         else:
             node[place[-1]] = data.draw(JSON)
     return json.dumps(record)
@@ -101,6 +106,43 @@ def test_a_damaged_record_is_named_or_read_by_every_reader(records: Path, data: 
             assert str(planned.record.result) in str(error)  # noqa: PT017  (either is right)
     finally:
         path.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "read"),
+    [
+        (("config", "budget", "removed_since"), 1, True),
+        (("config", "budget", "seeds"), "x", False),
+        (("config", "budget", "scale"), -1, False),
+        (("config", "budget", "scale"), 1e300, False),
+        (("config", "budget", "scale"), float("nan"), False),
+        (("measured",), None, False),
+        (("measured",), [1], False),
+        (("measured",), {"fid": None}, False),
+        (("measured",), {"fid": 10**400}, False),
+        (("metrics", "x", "auroc"), 10**400, False),
+        (("metrics", "x", "fpr_at_tpr99"), "low", True),
+        (("metrics", "x", "fpr_at_tpr99"), float("nan"), True),
+        (("environment", "commit"), None, True),
+    ],
+)
+def test_one_odd_record_ends_no_report(tmp_path: Path, place: tuple[str, ...], value: Any, read: bool) -> None:
+    whole, odd = (record(["data=mnist", "method=kde", f"protocol.normal={k}"], 0.9) for k in (0, 1))
+    *parents, last = place
+    node = odd
+    for name in parents:
+        node = node[name]
+    node[last] = value
+    written(tmp_path, [whole, odd])
+    found = list(read_all(tmp_path))
+    assert sum("error" not in one for one in found) == 1 + read
+    table = load_table("piad/table2_mnist")
+    for metric in ("auroc", "fpr_at_tpr99", "fid"):
+        asked = replace(table, metric=metric)
+        shown = lines(asked, fill(asked, [one for one in found if "metrics" in one]))
+        assert [set(line.cells) for line in shown] == ([{"0", "1"} if read else {"0"}] if metric == "auroc" else [])
+        render.notes_of(asked, shown, [one for one in found if "error" in one])
+        assert len(render.rows_of(asked, shown, {})) > 5
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -52,7 +52,10 @@ def test_pairs_are_tested_over_classes_after_averaging_seeds(table: Table) -> No
     assert pair.p == pytest.approx(stats.wilcoxon(difference).pvalue)
     assert pair.p < 0.01
     said = in_words(table, found(table, piad, kde))
-    assert said[0] == "Our rows, mean rank over 10 shared classes: piad 1.0, kde 2.0."
+    assert said[0] == (
+        "Our rows against one another (budget full; data original): "
+        "mean rank over 10 classes that all of them have: piad 1.0, kde 2.0."
+    )
     assert said[1].startswith("piad - kde: +0.0")
     assert "p = 0.00" in said[1]
 
@@ -70,6 +73,67 @@ def test_other_budgets_and_other_images_are_not_held_against_each_other(table: T
     assert set(comparable(found(table, kde, ocsvm, smoke))) == {"kde", "ocsvm"}
     other = whole_row(table, "ocsvm", 0.8, data__digest="other")
     assert pairs(table, found(table, kde, other)) == []
+    half = [r for r in other if int(r["normal"][0]) < 7]
+    (pair,) = pairs(table, found(table, kde, half, [r for r in ocsvm if int(r["normal"][0]) > 5]))
+    assert pair.units == 4  # classes 6 to 9, the line of ocsvm that begins elsewhere
+    newest = [
+        r | {"evaluated": "2026-01-02T00:00:00+00:00"} for r in whole_row(table, "kde", 0.7, data__digest="other")
+    ]
+    (pair,) = pairs(table, found(table, kde, newest, ocsvm, other))
+    assert (pair.units, pair.difference) == (10, pytest.approx(-0.1))  # a class that both have twice counts once
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config__hardware__precision": "bf16-mixed"},
+        {"processes": 2},
+        {"versions": {"framework": 2, "method": 1, "metrics": 1}},
+        {"versions": {"framework": 1, "method": 1, "metrics": 2}},
+        {"data__copy": "JPEG"},
+        {"config__budget__max_test": 200},
+    ],
+)
+def test_rows_under_other_conditions_are_not_tested(table: Table, changes: dict[str, Any]) -> None:
+    columns = ("0", "1", "2")
+    kde, ocsvm = (whole_row(table, row, columns=columns) for row in ("kde", "ocsvm"))
+    assert len(pairs(table, found(table, kde, ocsvm))) == 1
+    assert pairs(table, found(table, kde, whole_row(table, "ocsvm", columns=columns, **changes))) == []
+
+
+def test_the_published_length_counts_before_the_number_of_rows(table: Table) -> None:
+    columns, smoke = ("0", "1"), {"config__budget__name": "smoke", "config__budget__max_train": 256}
+    short = [whole_row(table, row, 0.5, columns, **smoke) for row in ("kde", "ocsvm", "piad")]
+    whole = [whole_row(table, row, 0.9, columns) for row in ("kde", "ocsvm")]
+    assert set(comparable(found(table, *short, *whole))) == {"kde", "ocsvm"}
+    assert "(budget full; data original)" in in_words(table, found(table, *short, *whole))[0]
+    alone = found(table, *short, whole[0])
+    assert set(comparable(alone)) == {"kde", "ocsvm", "piad"}
+    assert "(budget smoke (256 training images); data original)" in in_words(table, alone)[0]
+
+
+def test_of_a_row_in_two_versions_the_newer_counts(table: Table) -> None:
+    old, other = (whole_row(table, row, 0.9, ("0", "1", "2")) for row in ("kde", "ocsvm"))
+    new = whole_row(table, "kde", 0.5, ("0", "1"), versions={"framework": 1, "method": 2, "metrics": 1})
+    (pair,) = pairs(table, found(table, old, new, other))
+    assert (pair.units, pair.difference) == (2, pytest.approx(-0.4))
+
+
+def test_pairs_are_told_where_all_rows_share_nothing(table: Table) -> None:
+    kde = whole_row(table, "kde", columns=[str(k) for k in range(1, 10)])
+    said = in_words(table, found(table, kde, whole_row(table, "ocsvm", 0.8), whole_row(table, "piad", columns=["0"])))
+    assert said[0].endswith("no class that all of them have, so no ranks.")
+    assert any(note.startswith("kde - ocsvm: +0.1 in the mean of 9 classes (p = 0.00") for note in said)
+    assert any(note == "piad - ocsvm: +0.11 in the mean of 1 class (too few for a test)." for note in said)
+
+
+def test_columns_with_images_of_their_own_are_classes() -> None:
+    mvtec, columns = load_table("puzzle_ae/table2_mvtec_ad"), ("bottle", "cable", "capsule")
+    values = {"auroc": 0.8, "auroc_mean_last_20": 0.8}
+    puzzle = whole_row(mvtec, "puzzle_ae", columns=columns, metrics__x=values)
+    plain = whole_row(mvtec, "ae_l2", columns=columns, metrics={"squared_error": values}, primary="squared_error")
+    (pair,) = pairs(mvtec, found(mvtec, puzzle, plain))
+    assert pair.units == 3
 
 
 @pytest.mark.parametrize(

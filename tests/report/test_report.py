@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report.made_up import record, whole_row, written
+from report.made_up import record, whole_row, with_epochs, written
 
 from novelty.figures import style
 from novelty.report import compare, render
@@ -91,6 +91,64 @@ def test_copies_are_told_apart_along_a_line(table: Table) -> None:
     records.append(record(cells[0].overrides, 0.9, data__digest="x"))
     both = found(table, records)
     assert sorted(len(line.cells) for line in both) == [1, 10]
+
+
+MVTEC = ("bottle", "cable", "hazelnut")
+
+
+def test_columns_with_images_of_their_own_are_one_line() -> None:
+    mvtec = load_table("puzzle_ae/table2_mvtec_ad")
+    records = whole_row(mvtec, "puzzle_ae", columns=MVTEC, metrics__x=with_epochs(0.7))
+    assert len({r["data"]["digest"] for r in records}) == 3
+    (line,) = found(mvtec, records)
+    assert set(line.cells) == set(MVTEC)
+    assert {cell.repetitions for cell in line.cells.values()} == {3}
+    assert compare.class_mean(line, MVTEC) == pytest.approx(0.7)
+    mended = whole_row(mvtec, "puzzle_ae", columns=["cable"], metrics__x=with_epochs(0.8), data__digest="mended")
+    for r in mended:
+        r["evaluated"] = "2026-01-02T00:00:00+00:00"
+    newer, older = sorted(found(mvtec, [*records, *mended]), key=lambda line: line.conditions.contents)
+    assert {name: cell.mean for name, cell in newer.cells.items()} == pytest.approx(
+        dict.fromkeys(MVTEC, 0.7) | {"cable": 0.8}
+    )
+    assert set(older.cells) == {"cable"}
+    notes = [row[-1] for row in render.rows_of(mvtec, [newer, older], {}) if row[0] == "  ours"]
+    assert ["newest copy of the images" in notes[0], "older copy 1 of the images" in notes[1]] == [True, True]
+
+
+def test_a_mean_over_data_with_images_of_their_own_is_complete() -> None:
+    gt = load_table("puzzle_ae/table5_gt")
+    (line,) = found(gt, whole_row(gt, "puzzle_ae", columns=["mvtec_ad"], metrics__x=with_epochs(0.7)))
+    assert line.cells["mvtec_ad"].complete
+    assert line.cells["mvtec_ad"].repetitions == 3
+
+
+def test_several_commits_and_machines_behind_a_line_are_named(table: Table) -> None:
+    records = whole_row(table, "piad")
+    for r in records:
+        r["environment"] |= {"commit": f"c{r['seed']}", "hardware": f"box {r['seed']}"}
+    lines = found(table, records)
+    (own,) = [row for row in render.rows_of(table, lines, {}) if row[0] == "  ours"]
+    assert "commits c0, c1, c2; machines box 0, box 1, box 2" in own[-1]
+    (own,) = [row for row in render.rows_of(table, found(table, whole_row(table, "piad")), {}) if row[0] == "  ours"]
+    assert own[-1] == "n=3; budget full; data original; vgg19 imagenet"
+    for r in records:
+        r["environment"] |= {"commit": f"{r['seed']} {r['normal']}", "hardware": "a box"}
+    (own,) = [row for row in render.rows_of(table, found(table, records), {}) if row[0] == "  ours"]
+    assert own[-1].endswith(", 25 more")
+
+
+def test_lines_of_a_row_say_what_tells_them_apart(table: Table) -> None:
+    newer = whole_row(table, "kde", 0.8, versions={"framework": 1, "method": 2, "metrics": 1})
+    capped = whole_row(table, "kde", 0.7, config__budget__max_train=256)
+    lines = found(table, [*whole_row(table, "kde"), *newer, *capped])
+    said = [row[-1] for row in render.rows_of(table, lines, {}) if row[0] == "  ours"]
+    assert said == [
+        "n=1; budget full; data original; method version 1",
+        "n=1; budget full; data original; method version 2",
+        "n=1; budget full (256 training images); data original; method version 1",
+    ]
+    assert [line.reason for line in lines] == ["", "", "budget full (256 training images)"]
 
 
 def test_too_few_seeds_give_no_verdict_but_for_deterministic_methods(table: Table) -> None:
@@ -245,11 +303,3 @@ def test_the_page_of_a_table_is_whole_and_escapes_what_it_shows(table: Table) ->
     assert "&lt;b&gt;&amp;" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert page.count("<tr>") == len(rows)
-
-
-def test_latex_compiles_by_rule_and_leaves_out_differences(table: Table) -> None:
-    rows = render.rows_of(table, found(table, whole_row(table, "piad")), {})
-    text = render.to_latex(table, [*rows, ["a_b & 5 %", *["0.1±0.2"] * 11, ""]], [])
-    assert text.count(r" \\") == 1 + len(rows) - 1 - 1 + 1
-    assert r"a\_b \& 5 \% & 0.1$\pm$0.2" in text
-    assert "difference" not in text

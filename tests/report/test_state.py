@@ -15,7 +15,7 @@ from novelty.errors import NoveltyError
 from novelty.report.__main__ import _main, kept_records
 from novelty.report.compare import lines
 from novelty.report.match import fill
-from novelty.report.state import FIELDS, numbers
+from novelty.report.state import FIELDS, numbers, to_page
 from novelty.results.kept import keep, small
 from novelty.results.records import read_all
 from novelty.tables import Table, load_table
@@ -61,6 +61,44 @@ def test_of_several_lines_the_comparable_one_counts(table: Table) -> None:
         "c",
     )
     assert len(found["ocgan", "0"].cells()) == len(FIELDS)
+
+
+def test_the_newest_version_counts_and_the_others_are_named(table: Table) -> None:
+    old = whole_row(
+        table, "kde", 0.885, ["0", "1"], environment={"time": "2026-01-01", "commit": "old", "hardware": "h"}
+    )
+    new = whole_row(table, "kde", 0.5, ["0"], versions={"framework": 1, "method": 2, "metrics": 1})
+    found = of(table, old, new)
+    cells = dict(zip(FIELDS, found["kde", "0"].cells(), strict=True))
+    assert (found["kde", "0"].state, cells["ours"], cells["commit"]) == ("worse", "0.5", "c")
+    assert cells["why"] == "also reproduced: 0.885 (budget full; data original; method version 1)"
+    assert found["kde", "1"].line is not None  # measured by the old version alone
+    assert found["kde", "1"].others == ()
+    page = to_page(list(found.values()), "S.csv")
+    assert "- not counted: budget full; data original; method version 1; commit old: 1 reproduced" in page
+
+
+def test_a_folder_that_is_not_there_is_no_empty_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "STATE.md"
+    with pytest.raises(NoveltyError, match=r"There are no records in .*nowhere"):
+        door(monkeypatch, f"state={page}", f"runs={tmp_path / 'nowhere'}")
+    for beside in (f"table={NAME}", "bench=all", "format=csv", "plots=here", "keep=here"):
+        with pytest.raises(NoveltyError, match=f"leave {beside.partition('=')[0]}= out"):
+            door(monkeypatch, f"state={page}", beside)
+    assert not page.exists()
+
+
+def test_unreadable_records_stand_on_the_page(
+    table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(tmp_path / "runs", whole_row(table, "kde", 0.885, ["0", "1"]))
+    (tmp_path / "runs/kde/mnist/t0/e/result.json").write_text("{ half")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    door(monkeypatch, f"state={tmp_path / 'STATE.md'}", "runs=~/runs")
+    text = (tmp_path / "STATE.md").read_text(encoding="utf-8")
+    assert "- kde/mnist/t0/e/result.json: Expecting property name" in text
+    assert str(tmp_path) not in text
+    assert "1 records cannot be read" in capsys.readouterr().err
 
 
 def test_the_door_writes_page_and_listing(table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

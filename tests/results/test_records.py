@@ -118,6 +118,16 @@ def test_retention(keep: str, weights: bool, resume: bool, runs: Path) -> None:
     assert not list(planned.record.folder.glob(".*"))
 
 
+@pytest.mark.parametrize(("inside", "stays"), [("csv", False), ("wandb", True), ("tensorboard", True), (None, False)])
+def test_logs_that_somebody_asked_for_by_name_outlive_a_training(inside: str | None, stays: bool, runs: Path) -> None:
+    record = plan().record
+    for name in filter(None, (inside, "csv")):
+        (record.folder / "logs" / name).mkdir(parents=True, exist_ok=True)
+    for keep in ("all", "weights", "none"):
+        record.tidy(keep)
+    assert (record.folder / "logs").is_dir() == stays
+
+
 def test_a_record_holds_what_it_takes_to_trust_it(runs: Path) -> None:
     record = run()
     assert record["split"] == {"train": 12, "validation": 0, "test_normal": 2, "test_novel": 14}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from novelty.dashboard.logged import logged_in
+from novelty.results.logs import offline_runs, run_id
 from novelty.tables import Table
 
 RecordFile = dict[str, Any]
@@ -16,14 +17,16 @@ RecordFile = dict[str, Any]
 
 @dataclass(frozen=True)
 class Found:
-    """Trainings of one table below the folder of records.
+    """Trainings of one table below the folder of records, and their runs of W&B.
 
-    folders: of all of them.
-    unsure:  W&B's ids of those that may not bear the table's tag: somebody else asked for them, at least once.
+    folders: of all trainings; one may have several runs, where a method that wraps another shares it.
+    ids:     W&B's, of all runs.
+    unsure:  those of them that may not bear the table's tag: somebody else asked for them, at least once.
     budgets: of their runs.
     """
 
     folders: tuple[Path, ...]
+    ids: tuple[str, ...]
     unsure: tuple[str, ...]
     budgets: tuple[str, ...]
 
@@ -33,8 +36,8 @@ class Found:
 
     def offline(self) -> list[Path]:
         """Their offline runs of W&B that were not sent yet, oldest first."""
-        found = (run for folder in self.folders for run in folder.glob("logs/wandb/offline-run-*"))
-        return sorted((run for run in found if not any(run.glob("*.synced"))), key=lambda run: (run.name, str(run)))
+        found = (run for folder in self.folders for run in offline_runs(folder, self.ids))
+        return sorted(found, key=lambda run: (run.name, str(run)))
 
 
 def find_runs(table: Table, records: Sequence[RecordFile], filling: Sequence[RecordFile]) -> Found:
@@ -44,12 +47,13 @@ def find_runs(table: Table, records: Sequence[RecordFile], filling: Sequence[Rec
     """
     readable = [record for record in records if "error" not in record]
     own = [record for record in readable if table.name in _asked(record)]
-    folders = {_training(record) for record in (*own, *filling)}
+    ids = {_run(record) for record in (*own, *filling)}
     kept = {record["path"] for record in own}
-    others = {_training(record) for record in readable if record["path"] not in kept}
+    others = {_run(record) for record in readable if record["path"] not in kept}
     return Found(
-        folders=tuple(sorted(folders)),
-        unsure=tuple(sorted(folder.name for folder in folders & others)),
+        folders=tuple(sorted({_training(record) for record in (*own, *filling)})),
+        ids=tuple(sorted(ids)),
+        unsure=tuple(sorted(ids & others)),
         budgets=tuple(sorted({record["config"]["budget"]["name"] for record in (*own, *filling)})),
     )
 
@@ -59,6 +63,10 @@ def _asked(record: RecordFile) -> list[str]:
     logger = record["config"].get("logger")
     tables = logger.get("tables") if isinstance(logger, dict) else None
     return tables if isinstance(tables, list) else []
+
+
+def _run(record: RecordFile) -> str:
+    return run_id(record["choices"], record["keys"])
 
 
 def _training(record: RecordFile) -> Path:

@@ -1,4 +1,4 @@
-"""What a dashboard shows, said once: W&B, TensorBoard and JSON are made from it."""
+"""What a dashboard shows, said once: W&B, TensorBoard, the HTML report and JSON are made from it."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ STYLE = """
   :root { --ink: #e8e8e8; --quiet: #a0a0a0; --line: #444; --page: #171717; --code: #232323 }
 }
 * { box-sizing: border-box }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 60rem;
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 72rem;
        margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.4rem; margin: 0 } h2 { font-size: 1.05rem; margin: 2.2rem 0 .6rem }
 .headline { font-size: 2.2rem; margin: .6rem 0 0 } .quiet { color: var(--quiet) }

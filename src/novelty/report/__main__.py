@@ -7,7 +7,8 @@ usage: python -m novelty.report table=NAME|GLOB|all [runs=FOLDER] [plots=FOLDER]
        python -m novelty.report table=... keep=FOLDER            small copies of the records that fill these tables
        python -m novelty.report state=FILE.md [runs=FOLDER]      the state of every printed number, from kept records
 
-format=html prints one page with plots: > report.html keeps it. plots= writes the bars of each table as .png and .svg.
+format=html prints one page with plots: bars, ROC curves and the other sections of a table's dashboard, as far as files
+beside the records have them; > report.html keeps it. plots= writes the bars of each table as .png and .svg.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from novelty.report.compare import Line
+    from novelty.report.sections import Shown
     from novelty.tables import Table
 
 OPTIONS = {"table": "", "bench": "", "state": "", "runs": "", "format": "terminal", "plots": "", "keep": ""}
@@ -41,14 +43,13 @@ def _main() -> None:
         return
     chosen = options(sys.argv[1:], OPTIONS, ("paths.",))
     require_choice("format", chosen["format"], BENCH_FORMATS if chosen["bench"] else FORMATS)
-    elsewhere = chosen["bench"] or chosen["state"]
-    names = [] if elsewhere and not chosen["table"] else tables_named(chosen["table"], "report")
-    runs = Path(chosen["runs"] or os.environ.get("NOVELTY_RUNS", "runs")).expanduser()
     if chosen["state"]:
-        _write_state(Path(chosen["state"]).expanduser(), Path(chosen["runs"]) if chosen["runs"] else kept_records())
+        if beside := [name for name in ("table", "bench", "format", "plots", "keep") if chosen[name] != OPTIONS[name]]:
+            raise NoveltyError(f"state= is of every table and takes runs= alone: leave {beside[0]}= out.")
+        _write_state(Path(chosen["state"]).expanduser(), _folder(chosen["runs"] or str(kept_records())))
         return
-    if not runs.is_dir():
-        raise NoveltyError(f"There are no records in {runs}: runs=FOLDER (or NOVELTY_RUNS) says where they are.")
+    names = [] if chosen["bench"] and not chosen["table"] else tables_named(chosen["table"], "report")
+    runs = _folder(chosen["runs"] or os.environ.get("NOVELTY_RUNS", "runs"))
 
     from rich.console import Console
 
@@ -65,6 +66,14 @@ def _main() -> None:
         _keep(names, records, Path(chosen["keep"]).expanduser())
     else:
         _show(console, names, records, chosen["format"], chosen["plots"])
+
+
+def _folder(typed: str) -> Path:
+    """The folder of records; NoveltyError where there is none."""
+    runs = Path(typed).expanduser()
+    if not runs.is_dir():
+        raise NoveltyError(f"There are no records in {runs}: runs=FOLDER (or NOVELTY_RUNS) says where they are.")
+    return runs
 
 
 def _show(console: Console, names: Sequence[str], records: Sequence[dict[str, Any]], form: str, plots: str) -> None:
@@ -89,15 +98,28 @@ def _show(console: Console, names: Sequence[str], records: Sequence[dict[str, An
         elif form == "html":
             from novelty.report.page import Section
 
-            sections.append(Section(table, rows, notes, bars))
+            sections.append(Section(table, rows, notes, bars, _shown(table, found)))
         elif form == "csv":
-            print(render.to_csv(rows))
+            print(render.to_csv([[table.name, *rows[0][1:]], *rows[1:]]))
         else:
             print((render.to_latex if form == "latex" else render.to_markdown)(table, rows, notes))
+    if form == "csv":
+        for note in render.unreadable(bad):
+            print(note, file=sys.stderr)
     if sections:
         from novelty.report.page import to_html
 
         print(to_html(sections), end="")
+
+
+def _shown(table: Table, found: Sequence[Line]) -> list[Shown]:
+    """The further sections of a table's dashboard, where there is any record to draw them from."""
+    if not found:
+        return []
+    from novelty.dashboard.building import dashboard_of
+    from novelty.report.sections import sections_of
+
+    return sections_of(dashboard_of(table), found)
 
 
 def _keep(names: Sequence[str], records: Sequence[dict[str, Any]], folder: Path) -> None:
@@ -120,16 +142,20 @@ def _write_state(path: Path, runs: Path) -> None:
     from novelty.results.records import read_all, write_text
     from novelty.tables import load_table
 
-    good = [record for record in read_all(runs) if "metrics" in record]
+    records = list(read_all(runs))
+    good = [record for record in records if "metrics" in record]
+    bad = [{**record, "path": Path(record["path"]).relative_to(runs)} for record in records if "error" in record]
     every = []
     for name in names_under(experiments_dir() / "table"):
         table = load_table(name)
         if table.name == table.printed["id"]:  # a second reading of a printed block counts nothing twice
             every += state.numbers(table, lines(table, fill(table, good)))
     listing = path.with_suffix(".csv")
-    for place, text in ((listing, state.to_csv(every)), (path, state.to_page(every, listing.name))):
+    for place, text in ((listing, state.to_csv(every)), (path, state.to_page(every, listing.name, bad))):
         write_text(place, text)
     print(f"{len(every)} printed numbers, {len(good)} records: {path} and {listing}")
+    if bad:
+        print(f"{len(bad)} records cannot be read and are left out: {path} names them.", file=sys.stderr)
 
 
 def kept_records() -> Path:

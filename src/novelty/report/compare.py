@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Literal
 
 import numpy as np
 
-from novelty.report.match import Conditions, Filled, Record
+from novelty.report.match import Conditions, Filled, Record, made
 from novelty.tables import Cell, Row, Table
 
 Verdict = Literal["reproduced", "better", "worse", "not comparable", "incomplete", "not run"]
@@ -18,6 +20,8 @@ MARGIN = 0.01
 """A printed value within one point of ours counts as reproduced even where it lies outside a very narrow interval."""
 MINIMUM_REPETITIONS = 3
 DRAW = "protocol.repeat="
+LAST_EPOCHS = "_mean_last_"
+"""In the names of metrics that are means over the last epochs of a training; variance and std have names alike."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,20 @@ class Line:
     reason: str
     filled: dict[str, list[tuple[Cell, Record]]] = field(default_factory=dict)
 
+    @property
+    def records(self) -> list[Record]:
+        """Every record behind the line."""
+        return [record for cells in self.filled.values() for _, record in cells]
+
+    @property
+    def age(self) -> tuple[int, tuple[str, str]]:
+        """Versions of method, framework and metrics added up, and when the newest record was made: higher is newer."""
+        version = sum(number for _, number in self.conditions.versions)
+        return version, max((made(record) for record in self.records), default=("", ""))
+
     def environment(self, name: str) -> list[str]:
         """What the records say of the ``hardware`` or ``commit`` that made them, each once."""
-        records = [record for cells in self.filled.values() for _, record in cells]
-        return list(dict.fromkeys(str(record["environment"].get(name, "unknown")) for record in records))
+        return list(dict.fromkeys(str(record["environment"].get(name) or "unknown") for record in self.records))
 
 
 def measure(table: Table, row: Row, column: str, filled: Sequence[tuple[Cell, Record]]) -> Measured | None:
@@ -84,17 +98,42 @@ def _draw(member: Sequence[str]) -> str:
     return next((override for override in member if override.lstrip("+").startswith(DRAW)), "")
 
 
-def value_of(table: Table, row: Row, record: Record) -> float | None:
-    """What a record says of the table's metric; None where it has no such thing (FID without weights)."""
+def value_of(table: Table, row: Row, record: Record, metric: str = "") -> float | None:
+    """What a record says of the table's metric, or another; None where it has no such number (FID without weights)."""
     known = {**record.get("measured", {}), **record["metrics"].get(row.score or record["primary"], {})}
-    return float(known[table.metric]) if table.metric in known else None
+    value = known.get(metric or table.metric)
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not abs(value) <= sys.float_info.max:
+        return None
+    return float(value)
+
+
+def over_epochs(table: Table, line: Line, statistic: str) -> dict[str, float]:
+    """Column -> "variance" or "std" of the metric over the last epochs of a training, mean over our trainings.
+
+    Empty where the table's metric is no mean over epochs, or nothing was trained for more than one.
+    """
+    if LAST_EPOCHS not in table.metric:
+        return {}
+    _, last = table.metric.split(LAST_EPOCHS)
+    metric = table.metric.replace("_mean_", f"_{statistic}_")
+    found = {}
+    for column, cells in line.filled.items():
+        known = [
+            value
+            for _, record in cells
+            if (value := value_of(table, line.row, record, metric)) is not None
+            and (value_of(table, line.row, record, f"epochs_last_{last}") or 0) > 1
+        ]
+        if known:
+            found[column] = float(np.mean(known))
+    return found
 
 
 def reason_against(row: Row, conditions: Conditions) -> str:
     """Why records under ``conditions`` must not be held against print; empty where they may."""
     reasons = [row.differs] if row.differs else []
-    if conditions.scale != 1 or conditions.max_train or conditions.max_test:
-        reasons.append(f"budget {conditions.budget}")
+    if not conditions.published_length:
+        reasons.append(f"budget {conditions.length}")
     if conditions.copy != "original":
         reasons.append(f"data: {conditions.copy}")
     provenance = dict(conditions.provenance)
@@ -133,22 +172,38 @@ def printed_values(table: Table, row: str) -> dict[str, float | None]:
     return {}
 
 
+def spread_of(table: Table, row: str) -> dict[str, float]:
+    """Column -> the printed value behind a row's +-, as printed; empty where the row has none."""
+    for printed in table.printed["rows"]:
+        if printed["method"] == row and printed.get("std"):
+            named = zip(table.printed["columns"], printed["std"], strict=True)
+            return {str(name): value for name, value in named if value is not None}
+    return {}
+
+
+def decimals(table: Table) -> int:
+    """How many decimals the printed block has, means included; at least one, as ours are no whole numbers."""
+    rows = table.printed["rows"]
+    return max(1, most_decimals(value for row in rows for value in (*row["values"], row["mean"])))
+
+
+def most_decimals(values: Iterable[float | None]) -> int:
+    """Of the shortest texts of numbers: what YAML leaves of 97.70 has one."""
+    texts = (Decimal(repr(value)) for value in values if value is not None and not float(value).is_integer())
+    return max((-int(text.as_tuple().exponent) for text in texts), default=0)
+
+
 def lines(table: Table, filled: Filled) -> list[Line]:
     """Every line of ours, in the order of the table; one for each set of conditions, never pooled."""
     found: list[Line] = []
     for row in table.rows:
-        own: dict[tuple[Conditions, int], Line] = {}
-        copies: dict[str, list[str]] = {}  # contents of each data set: columns may be several data sets
+        own: dict[Conditions, Line] = {}
         for column in table.columns:
             for conditions, cells in filled.get((row.name, column.name), {}).items():
-                known = copies.setdefault(cells[0][1]["choices"]["data"], [])
-                if conditions.digest not in known:
-                    known.append(conditions.digest)
                 measured = measure(table, row, column.name, cells)
                 if measured is None:
                     continue
-                key = (replace(conditions, digest=""), known.index(conditions.digest))
-                line = own.setdefault(key, Line(row, conditions, {}, reason_against(row, conditions)))
+                line = own.setdefault(conditions, Line(row, conditions, {}, reason_against(row, conditions)))
                 line.cells[column.name] = measured
                 line.filled[column.name] = cells
         found += own.values()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any, cast
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -23,14 +24,18 @@ PLACES = ("download", "folder", "path", "skip_broken")
 
 @dataclass(frozen=True)
 class Conditions:
-    """What records must share before their numbers are pooled."""
+    """What records must share before their numbers are pooled.
+
+    contents: which content of their images, where records of a table have several of one data set: 0 is the newest.
+              A table's columns may be several data sets (categories of MVTec AD): each counts its own.
+    """
 
     budget: str
     scale: float
     max_train: int | None
     max_test: int | None
     copy: str
-    digest: str
+    contents: int
     precision: str
     processes: int
     versions: tuple[tuple[str, int], ...]
@@ -38,7 +43,7 @@ class Conditions:
     provenance: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, record: Record) -> Conditions:
+    def of(cls, record: Record, contents: int = 0) -> Conditions:
         """The conditions of a record."""
         budget = record["config"]["budget"]
         return cls(
@@ -47,7 +52,7 @@ class Conditions:
             max_train=budget["max_train"],
             max_test=budget["max_test"],
             copy=record["data"]["copy"],
-            digest=record["data"]["digest"],
+            contents=contents,
             precision=_precision(record["config"]["hardware"]),
             processes=record["processes"],
             versions=tuple(sorted(record["versions"].items())),
@@ -55,12 +60,36 @@ class Conditions:
             provenance=tuple(sorted(record["provenance"].items())),
         )
 
-    def describe(self) -> str:
-        """In words, for the line of a table."""
-        budget = self.budget if self.scale == 1 else f"{self.budget}, {self.scale:g} of the length"
+    @property
+    def published_length(self) -> bool:
+        """Whether nothing was shortened: neither the training nor the sets of images."""
+        return self.scale == 1 and self.max_train is None and self.max_test is None
+
+    @property
+    def length(self) -> str:
+        """The budget in words."""
+        capped = [f"{n} {what} images" for n, what in ((self.max_train, "training"), (self.max_test, "test")) if n]
+        cut = [] if self.scale == 1 else [f"{self.scale:g} of the length"]
+        return self.budget + (f" ({', '.join([*cut, *capped])})" if cut or capped else "")
+
+    def describe(self, others: Iterable[Conditions] = ()) -> str:
+        """In words, for the line of a table; what tells them from ``others`` of the same row is said as well."""
         extra = [value for name, value in self.provenance if name == "backbone"]
         precision = [] if self.precision == "32-true" else [self.precision]
-        return "; ".join([f"budget {budget}", f"data {self.copy}", *extra, *precision])
+        shared = [f"{self.processes} processes"] if self.processes > 1 else []
+        parts = [f"budget {self.length}", f"data {self.copy}", *extra, *precision, *shared]
+        return "; ".join([*parts, *self._against([other for other in others if other != self])])
+
+    def _against(self, others: Sequence[Conditions]) -> Iterator[str]:
+        """What is not said of every line, but is another here."""
+        for part, naming in (("versions", "{} version {}"), ("weights", "{}: {}"), ("provenance", "{}: {}")):
+            mine = dict(getattr(self, part))
+            theirs = [dict(getattr(other, part)) for other in others]
+            for name, value in mine.items():
+                if name != "backbone" and any(other.get(name) != value for other in theirs):
+                    yield naming.format(name, shorten(str(value), 40, placeholder=" ..."))
+        if any(other.contents != self.contents for other in others):
+            yield f"older copy {self.contents} of the images" if self.contents else "newest copy of the images"
 
 
 def _precision(hardware: Node) -> str:
@@ -110,11 +139,29 @@ def _may_match(cell: Cell, there: set[tuple[str, str, int]]) -> bool:
 
 def fill(table: Table, records: Iterable[Record]) -> Filled:
     """The records that fill each cell of ``table``, apart by conditions, one per cell (the newest where several do)."""
+    matched = list(matches(table, records))
+    known: dict[tuple[str, ...], dict[str, tuple[str, str]]] = defaultdict(dict)
+    for cell, record in matched:
+        times = known[_images(cell)]
+        digest = record["data"]["digest"]
+        times[digest] = max(times.get(digest, made(record)), made(record))
+    order = {images: sorted(times, key=lambda d: times[d], reverse=True) for images, times in known.items()}
     found: dict[tuple[str, str], dict[Conditions, dict[Cell, Record]]] = defaultdict(lambda: defaultdict(dict))
-    for cell, record in matches(table, records):
-        place = found[cell.row, cell.column][Conditions.of(record)]
-        place[cell] = max(place.get(cell, record), record, key=lambda r: (r["environment"]["time"], r["evaluated"]))
+    for cell, record in matched:
+        contents = order[_images(cell)].index(record["data"]["digest"])
+        place = found[cell.row, cell.column][Conditions.of(record, contents)]
+        place[cell] = max(place.get(cell, record), record, key=made)
     return {key: {conditions: list(cells.items()) for conditions, cells in by.items()} for key, by in found.items()}
+
+
+def made(record: Record) -> tuple[str, str]:
+    """When a record was trained and evaluated: later is newer."""
+    return record["environment"]["time"], record["evaluated"]
+
+
+def _images(cell: Cell) -> tuple[str, ...]:
+    """What a cell says of its images (data set, category): contents are several only of what is called the same."""
+    return tuple(o for o in cell.overrides if key_of(o) == "data" or key_of(o).startswith("data.source"))
 
 
 def failures(table: Table, records: Iterable[Record]) -> dict[tuple[str, str], str]:
@@ -123,9 +170,10 @@ def failures(table: Table, records: Iterable[Record]) -> dict[tuple[str, str], s
 
 
 def _expected(cfg: DictConfig, budget: Node) -> Node:
-    """The composed cell as plain containers, its lengths those of ``budget``."""
+    """The composed cell as plain containers, its lengths those of ``budget``; keys that a budget had once are none."""
     for name, value in budget.items():
-        OmegaConf.update(cfg, f"budget.{name}", value)
+        if name in cfg.budget:
+            OmegaConf.update(cfg, f"budget.{name}", value)
     nodes = ("method", "protocol", "evaluation", "data")
     return {name: cast(Node, OmegaConf.to_container(cfg[name], resolve=True)) for name in nodes}
 

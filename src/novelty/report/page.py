@@ -17,15 +17,19 @@ from novelty.tables import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
+    from novelty.report.sections import Shown
+
 
 @dataclass(frozen=True)
 class Section:
-    """A table with its rows as text (`render.rows_of`), what is to be said below it, and its bars if there are any."""
+    """A table with its rows as text (`render.rows_of`), what is to be said below it, its bars if there are any, and the
+    further sections of its dashboard (`sections.sections_of`)."""
 
     table: Table
     rows: list[list[str]]
     notes: Sequence[str]
     bars: Drawing | None
+    shown: Sequence[Shown] = ()
 
 
 def to_html(sections: Sequence[Section]) -> str:
@@ -43,7 +47,15 @@ def to_html(sections: Sequence[Section]) -> str:
         lines, footnotes = numbered(section.rows)
         parts.append(_grid(section.rows[0][:-1], lines))
         parts.append('<p class="quiet">' + "<br>".join(map(escape, [*footnotes, *section.notes])) + "</p>")
+        parts += [_part(shown, name) for shown in section.shown]
     return document(title, parts)
+
+
+def _part(shown: Shown, name: str) -> str:
+    """A section below the table, ``name``'s (escaped)."""
+    title = escape(shown.title)
+    image = "" if shown.drawing is None else f'<img alt="{title} of {name}" src="{_source(shown.drawing)}">'
+    return f"<h3>{title}</h3><figure><figcaption>{escape(shown.said)}</figcaption>{image}</figure>"
 
 
 def _anchor(section: Section) -> str:

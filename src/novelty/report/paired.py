@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
 from novelty.report.compare import Line, value_of
+from novelty.report.match import Conditions
 from novelty.tables import Table
 
 LEAST_PAIRS = 6
 """Below it no difference can reach p = 0.05 in a two-sided Wilcoxon test (2 / 2^5 = 0.0625)."""
 
-Unit = tuple[str, tuple[str, ...]]
-"""What two rows are compared on: a column and a member of it, such as a class."""
+Unit = tuple[str, tuple[str, ...], str]
+"""What two rows are compared on: a column, a member of it, such as a class, and the content of its images (digest)."""
+
+Rows = dict[str, list[Line]]
+"""Row -> its lines under equal conditions; several where they differ in the content of the images alone."""
 
 
 @dataclass(frozen=True)
@@ -34,26 +38,24 @@ class Pair:
 
 def ranks(table: Table, found: Sequence[Line]) -> dict[str, float]:
     """Mean rank of our rows (1 is best, ties share) over the units that all of them have; empty with fewer than two."""
-    lines = comparable(found)
-    shared = _shared(table, list(lines.values()))
-    if len(lines) < 2 or not shared:
+    every = {name: _units(table, own) for name, own in comparable(found).items()}
+    shared = _shared(list(every.values()))
+    if len(every) < 2 or not shared:
         return {}
     sign = -1 if table.higher else 1
-    values = np.array([[units[unit] for unit in shared] for units in (_units(table, line) for line in lines.values())])
+    values = np.array([[units[unit] for unit in shared] for units in every.values()])
     placed = np.stack([midranks(sign * column) for column in values.T], 1)
-    return dict(zip(lines, placed.mean(1).tolist(), strict=True))
+    return dict(zip(every, placed.mean(1).tolist(), strict=True))
 
 
 def pairs(table: Table, found: Sequence[Line]) -> list[Pair]:
     """Every two of our rows that share units. Seeds are averaged first: they share a test set, classes are cases."""
     tested: list[Pair] = []
-    for (one, first), (other, second) in combinations(comparable(found).items(), 2):
-        shared = _shared(table, [first, second])
-        if not shared:
-            continue
-        mine, theirs = _units(table, first), _units(table, second)
-        difference = np.array([mine[unit] - theirs[unit] for unit in shared])
-        tested.append(Pair(one, other, len(shared), float(difference.mean()), _wilcoxon(difference)))
+    every = {name: _units(table, own) for name, own in comparable(found).items()}
+    for (one, mine), (other, theirs) in combinations(every.items(), 2):
+        if shared := _shared([mine, theirs]):
+            difference = np.array([mine[unit] - theirs[unit] for unit in shared])
+            tested.append(Pair(one, other, len(shared), float(difference.mean()), _wilcoxon(difference)))
     adjusted = iter(holm([pair.p for pair in tested if pair.p is not None]))
     return [replace(pair, p=None if pair.p is None else next(adjusted)) for pair in tested]
 
@@ -72,47 +74,83 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def in_words(table: Table, found: Sequence[Line]) -> list[str]:
-    """Notes below a table: ranks and pairs; none where fewer than two of our rows have anything in common."""
-    placed = ranks(table, found)
-    if not placed:
+    """Notes below a table: ranks and pairs; none where no two of our rows have anything in common."""
+    tested = pairs(table, found)
+    if not tested:
         return []
-    count = len(_shared(table, list(comparable(found).values())))
-    order = ", ".join(f"{name} {rank:.1f}" for name, rank in sorted(placed.items(), key=lambda item: item[1]))
-    notes = [f"Our rows, mean rank over {count} shared classes: {order}."]
-    for pair in pairs(table, found):
-        said = "too few for a test" if pair.p is None else f"p = {pair.p:.2g}"
-        notes.append(f"{pair.first} - {pair.second}: {pair.difference * table.unit:+.3g} over {pair.units} ({said}).")
-    if len(notes) > 2:
-        notes.append("Tests: Wilcoxon's signed ranks over classes, seeds averaged first, Holm over the pairs.")
+    rows = list(comparable(found).values())
+    placed = ranks(table, found)
+    if placed:
+        count = len(_shared([_units(table, own) for own in rows]))
+        order = ", ".join(f"{name} {rank:.1f}" for name, rank in sorted(placed.items(), key=lambda item: item[1]))
+        said = f"mean rank over {_classes(count)} that all of them have: {order}"
+    else:
+        said = "no class that all of them have, so no ranks"
+    notes = [f"Our rows against one another ({_common(rows[0][0].conditions).describe()}): {said}."]
+    for pair in tested:
+        p = "too few for a test" if pair.p is None else f"p = {pair.p:.2g}"
+        difference = f"{pair.difference * table.unit:+.3g}"
+        notes.append(f"{pair.first} - {pair.second}: {difference} in the mean of {_classes(pair.units)} ({p}).")
+    if any(pair.p is not None for pair in tested):
+        holm_too = ", Holm over the pairs" if len(tested) > 1 else ""
+        notes.append(f"p: Wilcoxon's signed ranks over classes, two-sided, seeds averaged first{holm_too}.")
     return notes
 
 
-def comparable(found: Sequence[Line]) -> dict[str, Line]:
-    """Row -> its line, of the lines that share budget and data; where there are several such groups, the largest."""
-    groups: dict[tuple[object, ...], dict[str, Line]] = {}
+def _classes(count: int) -> str:
+    return "1 class" if count == 1 else f"{count} classes"
+
+
+def comparable(found: Sequence[Line]) -> Rows:
+    """The lines of our rows that may be held against one another.
+
+    Budget, data copy, precision, processes and the versions of framework and metrics are the same for all. Of several
+    such sets with two rows or more, that counts which comes nearest to the published conditions, then the largest. Of
+    several lines of a row (versions of the method, backbones) the newest version counts, then the fullest line.
+    """
+    groups: dict[Conditions, dict[str, dict[Conditions, list[Line]]]] = {}
     for line in (line for line in found if line.cells):
-        conditions = line.conditions
-        budget = (conditions.scale, conditions.max_train, conditions.max_test)
-        group = groups.setdefault((*budget, conditions.copy, conditions.digest), {})
-        if line.row.name not in group or len(line.cells) > len(group[line.row.name].cells):
-            group[line.row.name] = line
-    return max(groups.values(), key=len, default={})
+        rows = groups.setdefault(_common(line.conditions), {})
+        rows.setdefault(line.row.name, {}).setdefault(replace(line.conditions, contents=0), []).append(line)
+    best = max(groups.items(), key=lambda group: _standing(*group), default=(None, {}))[1]
+    return {name: max(kinds.values(), key=_rank_of_kind) for name, kinds in best.items()}
 
 
-def _units(table: Table, line: Line) -> dict[Unit, float]:
-    """Mean over seeds of every member of every column."""
+def _common(conditions: Conditions) -> Conditions:
+    """What is the same for rows that are held against one another: not the method's version, nor what it loads."""
+    versions = tuple((name, number) for name, number in conditions.versions if name != "method")
+    return replace(conditions, contents=0, versions=versions, weights=(), provenance=())
+
+
+def _standing(conditions: Conditions, rows: Mapping[str, object]) -> tuple[bool, bool, bool, int]:
+    """What speaks for a set of rows."""
+    return len(rows) > 1, conditions.published_length, conditions.copy == "original", len(rows)
+
+
+def _rank_of_kind(own: Sequence[Line]) -> tuple[int, int, tuple[str, str]]:
+    """What decides between the lines of one row: version, cells, date."""
+    version, time = max(line.age for line in own)
+    return version, max(len(line.cells) for line in own), time
+
+
+def _units(table: Table, own: Sequence[Line]) -> dict[Unit, float]:
+    """Mean over seeds of every member of every column, the newest content of the images first."""
     values: dict[Unit, list[float]] = {}
-    for column, cells in line.filled.items():
-        for cell, record in cells:
-            if (value := value_of(table, line.row, record)) is not None:
-                values.setdefault((column, cell.member), []).append(value)
-    return {unit: float(np.mean(own)) for unit, own in values.items()}
+    for line in sorted(own, key=lambda line: line.conditions.contents):
+        for column, cells in line.filled.items():
+            for cell, record in cells:
+                if (value := value_of(table, line.row, record)) is not None:
+                    values.setdefault((column, cell.member, record["data"]["digest"]), []).append(value)
+    return {unit: float(np.mean(seeds)) for unit, seeds in values.items()}
 
 
-def _shared(table: Table, lines: Sequence[Line]) -> list[Unit]:
-    """Units that all lines have, in the order of the first."""
-    every = [_units(table, line) for line in lines]
-    return [unit for unit in every[0] if all(unit in own for own in every)] if every else []
+def _shared(every: Sequence[Mapping[Unit, float]]) -> list[Unit]:
+    """Units that all have, in the order of the first; where they share a class on several contents, the first."""
+    shared: dict[tuple[str, tuple[str, ...]], Unit] = {}
+    for unit in every[0] if every else ():
+        if all(unit in own for own in every):
+            shared.setdefault(unit[:2], unit)
+    return list(shared.values())
 
 
 def midranks(values: np.ndarray) -> np.ndarray:

@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from novelty.report.compare import Line, Verdict, printed_values, verdict
-from novelty.report.render import WRONG
+from novelty.report.compare import Line, Verdict, decimals, printed_values, verdict
+from novelty.report.match import Record
+from novelty.report.render import WRONG, one_line, repetitions
 from novelty.tables import Table
 
 STATES: tuple[Verdict, ...] = ("reproduced", "better", "worse", "incomplete", "not comparable", "not run")
-"""In the order in which one of several lines is chosen for a number: what says most comes first."""
+"""In the order in which one of several lines of the newest versions is chosen for a number: what says most first."""
 
 FIELDS = (
     *(
@@ -37,7 +38,11 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Number:
-    """A printed number and what is known of it. ``line``: the one of ours that says most; None where nothing ran."""
+    """A printed number and what is known of it.
+
+    line:    the one of ours that counts: of the newest versions that which says most; None where nothing ran.
+    others:  further lines of ours that measured it, with what they say.
+    """
 
     table: Table
     row: str
@@ -46,6 +51,7 @@ class Number:
     printed: float
     state: Verdict
     line: Line | None
+    others: tuple[tuple[Verdict, Line], ...] = ()
 
     def cells(self) -> list[str]:
         """Its line of the CSV, in the order of `FIELDS`; values in the unit of print."""
@@ -56,14 +62,22 @@ class Number:
             return [*first, *[""] * 3, self.state, *[""] * (len(FIELDS) - len(first) - 4)]
         std = "" if measured.std is None else f"{measured.std * unit:.4g}"
         wrong = self.table.corrected(self.row, self.column)
-        why = "; ".join(filter(None, [line.reason, wrong.reason if wrong else ""]))
         conditions = line.conditions
+        said = [
+            f"also {state}: {self._ours(other)} ({other.conditions.describe([conditions])})"
+            for state, other in self.others
+        ]
+        why = "; ".join(filter(None, [line.reason, wrong.reason if wrong else "", *said]))
         return [
             *first,
-            *(f"{measured.mean * unit:.4g}", std, str(measured.repetitions), self.state, why),
-            *(conditions.copy, dict(conditions.provenance).get("backbone", ""), _budget(line), conditions.precision),
+            *(self._ours(line), std, str(measured.repetitions), self.state, why),
+            *(conditions.copy, dict(conditions.provenance).get("backbone", "")),
+            *(conditions.length, conditions.precision),
             *(", ".join(line.environment("hardware")), ", ".join(line.environment("commit"))),
         ]
+
+    def _ours(self, line: Line) -> str:
+        return f"{line.cells[self.column].mean * self.table.unit:.4g}"
 
 
 def numbers(table: Table, found: Sequence[Line]) -> list[Number]:
@@ -75,10 +89,10 @@ def numbers(table: Table, found: Sequence[Line]) -> list[Number]:
         for column, value in printed_values(table, row).items():
             if value is None:
                 continue
-            said: list[tuple[Verdict, Line | None]] = [("not run", None)]
-            said += [(verdict(table, line, column) or "not run", line) for line in lines]
-            state, line = min(said, key=lambda pair: STATES.index(pair[0]))
-            out.append(Number(table, row, printed["ours"], column, value, state, line if state != "not run" else None))
+            said = [(verdict(table, line, column) or "not run", line) for line in lines if column in line.cells]
+            said.sort(key=lambda pair: (-pair[1].age[0], STATES.index(pair[0])))
+            first: tuple[Verdict, Line | None] = said[0] if said else ("not run", None)
+            out.append(Number(table, row, printed["ours"], column, value, *first, tuple(said[1:])))
     return out
 
 
@@ -91,8 +105,11 @@ def to_csv(every: Sequence[Number]) -> str:
     return buffer.getvalue()
 
 
-def to_page(every: Sequence[Number], listing: str) -> str:
-    """The page in Markdown: counts by table, then what was measured of each. ``listing``: the CSV's place beside it."""
+def to_page(every: Sequence[Number], listing: str, bad: Sequence[Record] = ()) -> str:
+    """The page in Markdown: counts by table, then what was measured of each.
+
+    listing: the CSV's place beside it.  bad: records that cannot be read, with their paths as they are to be named.
+    """
     tables = list({number.table.name: number.table for number in every}.values())
     total = Counter(number.state for number in every)
     own = Counter(number.state for number in every if number.own)
@@ -114,6 +131,8 @@ def to_page(every: Sequence[Number], listing: str) -> str:
         counts = Counter(number.state for number in mine)
         cells = [str(len(mine)), str(sum(number.own for number in mine)), *(str(counts[s] or "") for s in STATES)]
         lines.append(f"| {table.name} | " + " | ".join(cells) + " |")
+    if bad:
+        lines += ["", "Left out, unreadable:", "", *(f"- {r['path']}: {one_line(r['error'])}" for r in bad)]
     for table in tables:
         measured = [number for number in every if number.table is table and number.line is not None]
         if measured:
@@ -127,7 +146,7 @@ def _counts(counts: Counter[Verdict]) -> str:
 
 def _measured(table: Table, measured: Sequence[Number]) -> list[str]:
     """A table's measured rows: printed, ours, and under which conditions."""
-    digits = 3 if table.bounded and table.unit == 1 else 1
+    digits = decimals(table)
     lines = [f"## {table.name}", "", table.printed["title"]]
     for row in dict.fromkeys(number.row for number in measured):
         own = [number for number in measured if number.row == row]
@@ -143,6 +162,7 @@ def _measured(table: Table, measured: Sequence[Number]) -> list[str]:
         ]
         for line in dict.fromkeys(_conditions(number) for number in own):
             lines.append(f"- {line}")
+        lines += [f"- not counted: {line}" for line in _others(own)]
     return lines
 
 
@@ -157,15 +177,21 @@ def _conditions(number: Number) -> str:
     """What a measured row rests on, in one line."""
     line = number.line
     assert line is not None
-    counts = sorted({cell.repetitions for cell in line.cells.values()})
-    count = f"{counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
-    parts = [f"repetitions: {count}", f"budget {_budget(line)}", f"data: {line.conditions.copy}"]
+    parts = [repetitions(line).replace("n=", "repetitions: "), f"budget {line.conditions.length}"]
+    parts.append(f"data: {line.conditions.copy}")
     parts += [f"{name}: {value}" for name, value in line.conditions.provenance]
     parts += [line.conditions.precision, ", ".join(line.environment("hardware"))]
     parts.append("commit " + ", ".join(line.environment("commit")))
     return "; ".join(parts + ([f"**{line.reason}**"] if line.reason else []))
 
 
-def _budget(line: Line) -> str:
-    conditions = line.conditions
-    return conditions.budget if conditions.scale == 1 else f"{conditions.budget} ({conditions.scale:g} of the length)"
+def _others(numbers: Sequence[Number]) -> list[str]:
+    """Lines of a row that count for no number, or not for all, and what they say of those."""
+    counts: dict[str, Counter[Verdict]] = {}
+    for number in numbers:
+        for state, other in number.others:
+            assert number.line is not None
+            named = other.conditions.describe([number.line.conditions])
+            made_by = "commit " + ", ".join(other.environment("commit"))
+            counts.setdefault(f"{named}; {made_by}", Counter())[state] += 1
+    return [f"{named}: {_counts(own)}" for named, own in counts.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from typing import Any
 
 _Node = {"_target_": str}
@@ -40,6 +40,8 @@ _RESULT = {
     "evaluated": str,
 }
 _FAILURE = {"failure": str}
+_LARGEST = 1e290
+"""Of the scale: lengths times it are still numbers."""
 
 
 def checked(record: Any, schema: int) -> dict[str, Any]:
@@ -50,16 +52,18 @@ def checked(record: Any, schema: int) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("schema") != schema:
         raise ValueError(f"not of layout {schema}")
     _fits(record, _FORM, "")
+    _is_budget(record["config"]["budget"])
     if "failure" in record:
         _fits(record, _FAILURE, "")
         return record
     _fits(record, _RESULT, "")
     for name, values in record["metrics"].items():
         _fits(values, {"auroc": _Number}, f"metrics.{name}.")
-        if not math.isfinite(values["auroc"]):
-            raise ValueError(f"metrics.{name}.auroc is no number")
     if record["primary"] not in record["metrics"]:
         raise ValueError(f"metrics of {record['primary']} are missing")
+    if "measured" in record:
+        _fits(record, {"measured": dict}, "")
+        _fits(record["measured"], dict.fromkeys(record["measured"], _Number), "measured.")
     for part in ("versions", "weights", "provenance"):
         kind = int if part == "versions" else str
         _fits(record[part], dict.fromkeys(record[part], kind), f"{part}.")
@@ -78,8 +82,18 @@ def _fits(value: Any, form: dict[str, Any], place: str) -> None:
     for name, kind in form.items():
         if isinstance(kind, dict):
             _fits(value.get(name), kind, f"{place}{name}.")
-        elif name not in value or not isinstance(value[name], kind) or (isinstance(value[name], bool)):
+        elif name not in value or not isinstance(value[name], kind) or isinstance(value[name], bool):
             raise ValueError(f"{place}{name} is missing or damaged")
+        elif kind is _Number and not abs(value[name]) <= sys.float_info.max:  # NaN, an integer of any length
+            raise ValueError(f"{place}{name} is no number")
+
+
+def _is_budget(budget: dict[str, Any]) -> None:
+    """What the form cannot say of a budget: every length is multiplied by its scale, and older ones know no seeds."""
+    if not 0 < budget["scale"] < _LARGEST:
+        raise ValueError("config.budget.scale is no share of a length")
+    if "seeds" in budget:
+        _fits(budget, {"seeds": (int, type(None))}, "config.budget.")
 
 
 def _mirrors(defaults: Any, node: Any, place: str) -> None:

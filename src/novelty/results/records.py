@@ -17,6 +17,7 @@ import numpy as np
 
 from novelty.errors import NoveltyError, first_line
 from novelty.results.form import checked
+from novelty.results.logs import FOLDER, asked_for
 
 SCHEMA = 1
 """Version of the layout of result.json."""
@@ -158,14 +159,19 @@ class Record:
         return "cut" if self.resume.is_file() or self.weights.is_file() else "missing"
 
     def tidy(self, keep: str) -> None:
-        """After success: what `keep` (none, weights, all) does not ask for goes."""
+        """After success: what `keep` (none, weights, all) does not ask for goes.
+
+        What TensorBoard or W&B wrote stays whatever `keep` says: somebody asked for it by name, and an offline run is
+        still to be sent.
+        """
         for path in (self.failure, self.folder / "traceback.txt"):
             path.unlink(missing_ok=True)
         if keep != "all":
             self.resume.unlink(missing_ok=True)
         if keep == "none":
             self.weights.unlink(missing_ok=True)
-            shutil.rmtree(self.folder / "logs", ignore_errors=True)
+            if not asked_for(self.folder):
+                shutil.rmtree(self.folder / FOLDER, ignore_errors=True)
 
 
 def read_result(path: Path) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.loggers import Logger
 from omegaconf import OmegaConf
 from rich.console import Console
 
@@ -21,11 +22,11 @@ from novelty.results.records import SCHEMA, read_result, write_json
 from novelty.training.fitting import train
 from novelty.training.guards import refusals
 from novelty.training.logged import log_finished
-from novelty.training.loggers import finish, make_loggers
+from novelty.training.loggers import logging_to, note_curve, of_training
 from novelty.training.plan import Plan, make_plan
 from novelty.training.processes import first_process, run_shared
 from novelty.training.scoring import evaluate, reuse, score, stored
-from novelty.training.trainer import data_of, prepare
+from novelty.training.trainer import data_of, prepare, quiet
 
 
 def run_cell(plan: Plan, command: str, console: Console, label: str = "") -> dict[str, Any]:
@@ -65,7 +66,8 @@ def _note_failure(plan: Plan, command: str, error: Exception) -> None:
 def _work(plan: Plan, command: str, console: Console, label: str) -> None:
     if scores := stored(plan):
         evaluate(plan, command, reuse(plan, scores))
-        _draw(plan, console)
+        with logging_to(plan, trains=False) as loggers:
+            _tell(plan, console, loggers)
         return
     hardware = plan.config["hardware"]
     count = processes(hardware)
@@ -90,17 +92,29 @@ def _train_and_score(plan: Plan, command: str, console: Console, label: str) -> 
     first = first_process()
     prepare(plan)
     data = data_of(plan)
-    trained = _is_trained(plan)
-    loggers = make_loggers(plan, plan.record.folder / "logs") if first and not trained else []
-    try:
-        if not trained:
-            train(plan, data, console, label, loggers)
+    loggers: list[Logger] | None = None
+    with ExitStack() as opened:
+        if not _is_trained(plan):
+            loggers = opened.enter_context(logging_to(plan, trains=True)) if first else []
+            hearing = of_training(loggers, plan)
+            train(plan, data, console, label, hearing)
+            note_curve(hearing, plan)
         about = score(plan, data, console, label)
         if first:
             evaluate(plan, command, about)
-            log_finished(loggers, plan.record, _draw(plan, console))
-    finally:
-        finish(loggers)
+            if loggers is None:  # not before there is something to tell
+                loggers = opened.enter_context(logging_to(plan, trains=False))
+            _tell(plan, console, loggers)
+
+
+def _tell(plan: Plan, console: Console, loggers: list[Logger]) -> None:
+    """Pictures of a cell that is done, where they are wanted, and all that is known of it to its loggers."""
+    pictures: list[Path] = []
+    try:
+        pictures = _draw(plan, console)
+    finally:  # a done cell is not done again: what its pictures suffer must not keep its numbers from its loggers
+        with quiet():
+            log_finished(loggers, plan.record, pictures)
 
 
 def _is_trained(plan: Plan) -> bool:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from lightning.pytorch.loggers import Logger
 
+from novelty.errors import NoveltyError
 from novelty.evaluation.metrics import count
+from novelty.results.logs import numbers, run_id
 from novelty.results.records import Record, read_arrays, read_result
 
 if TYPE_CHECKING:
@@ -29,8 +31,11 @@ def log_finished(loggers: list[Logger], record: Record, pictures: list[Path]) ->
         return
     content = read_result(record.result)
     step = content["timings"]["steps"]
+    own = numbers(content)
     for logger in loggers:
-        logger.log_metrics(_numbers(content), step)
+        if isinstance(logger, WandbLogger):
+            logger.experiment.summary.update({k: v for k, v in _earlier(record, content).items() if k not in own})
+        logger.log_metrics(own, step)
     arrays = read_arrays(record.scores)
     images = {path.stem: path for path in pictures if path.suffix == ".png"}
     for logger in loggers:
@@ -41,16 +46,19 @@ def log_finished(loggers: list[Logger], record: Record, pictures: list[Path]) ->
         logger.save()
 
 
-def _numbers(content: dict[str, Any]) -> dict[str, float]:
-    """The numbers of a record, as ``test/<score>/<metric>``; ``measured/<name>`` and timings beside them."""
-    flat = {
-        f"test/{name}/{metric}": float(value)
-        for name, named in content["metrics"].items()
-        for metric, value in named.items()
-        if isinstance(value, (int, float))
-    }
-    flat |= {f"measured/{name}": value for name, value in content.get("measured", {}).items()}
-    return flat | {f"timings/{name}": float(value) for name, value in content["timings"].items()}
+def _earlier(record: Record, content: dict[str, Any]) -> dict[str, float]:
+    """Numbers of other evaluations that share a W&B run with this one: each part of a run that is sent brings a whole
+    summary, which takes the place of the last."""
+    run = run_id(content["choices"], content["keys"])
+    found: dict[str, float] = {}
+    for path in sorted(record.folder.glob("*/result.json")):
+        try:
+            other = read_result(path)
+        except (OSError, NoveltyError):  # a damaged record has nothing to add
+            continue
+        if run_id(other["choices"], other["keys"]) == run:
+            found |= numbers(other)
+    return found
 
 
 def roc(scores: np.ndarray, novel: np.ndarray) -> np.ndarray:

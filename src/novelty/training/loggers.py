@@ -1,27 +1,50 @@
-"""The loggers of a run. W&B never asks and never hangs: online where a key and an answer are there, else offline."""
+"""The loggers of a run. W&B never asks and never hangs: online where a key and an answer are there, else offline.
+
+Evaluations of one training share its folder of logs. Each is told to the loggers once; the training's own curve is
+there once, however often it was cut, and however many evaluations asked for it again.
+"""
 
 from __future__ import annotations
 
 import netrc
 import os
+import shutil
 import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import torch
 from lightning.pytorch.loggers import Logger
 
 from novelty.check import WANDB_MODES, Node
 from novelty.config import close_to
 from novelty.errors import NoveltyError, first_line
+from novelty.results.logs import FOLDER, offline_runs, parts_of, run_id
 from novelty.training.plan import Plan
+from novelty.training.trainer import quiet
 
 CONNECT_SECONDS = 2.0
+MARGIN = 1000
+"""Rows that a part of a run has at most beside two a step."""
 
 
-def make_loggers(plan: Plan, folder: Path) -> list[Logger]:
-    """CSV, TensorBoard and W&B loggers as `logger` asks, all writing below ``folder``."""
-    wanted = plan.config["logger"]
+@contextmanager
+def logging_to(plan: Plan, trains: bool) -> Iterator[list[Logger]]:
+    """The loggers of a cell, closed in the end. trains: whether it is trained now, or there is a result to tell."""
+    with quiet():
+        loggers = make_loggers(plan, trains)
+    try:
+        yield loggers
+    finally:
+        finish(loggers)
+
+
+def make_loggers(plan: Plan, trains: bool) -> list[Logger]:
+    """CSV, TensorBoard and W&B loggers as `logger` asks, all writing below the folder of logs of the training."""
+    wanted, folder = plan.config["logger"], plan.record.folder / FOLDER
     found: list[Logger] = []
     if wanted["csv"]:
         from lightning.pytorch.loggers import CSVLogger
@@ -31,10 +54,56 @@ def make_loggers(plan: Plan, folder: Path) -> list[Logger]:
     if wanted["tensorboard"]:
         from lightning.pytorch.loggers import TensorBoardLogger
 
-        found.append(TensorBoardLogger(folder, name="tensorboard", version=""))
+        step = _begins_at(plan) if trains and not curve_note(plan, "tensorboard").is_file() else None
+        # What a killed try logged from there on is not shown.
+        found.append(TensorBoardLogger(folder, name="tensorboard", version="", purge_step=step))
     if wanted["wandb"] and wandb_mode(wanted["mode"]) != "disabled":
+        if trains and not curve_note(plan, "wandb").is_file() and _begins_at(plan) == 0:
+            for left in offline_runs(plan.record.folder, [_identity(plan)]):  # of a try that is begun anew
+                shutil.rmtree(left)
         found.append(_wandb(plan, folder, wanted))
     return found
+
+
+def of_training(loggers: Sequence[Logger], plan: Plan) -> list[Logger]:
+    """Those of them that are to hear of the training: a second evaluation may train again, to the same curve."""
+    return [logger for logger in loggers if not curve_note(plan, _kind(logger)).is_file()]
+
+
+def note_curve(loggers: Sequence[Logger], plan: Plan) -> None:
+    """Note that these ``loggers`` have the training's curve from its first step to its last."""
+    for logger in loggers:
+        note = curve_note(plan, _kind(logger))
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.touch()
+
+
+def curve_note(plan: Plan, kind: str) -> Path:
+    """An empty file: there where the logger of this ``kind`` has the whole curve."""
+    name = f"{_identity(plan)}.curve" if kind == "wandb" else "curve"
+    return plan.record.folder / FOLDER / kind / name
+
+
+def _kind(logger: Logger) -> str:
+    from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+    return (
+        "csv" if isinstance(logger, CSVLogger) else "tensorboard" if isinstance(logger, TensorBoardLogger) else "wandb"
+    )
+
+
+def _begins_at(plan: Plan) -> int | None:
+    """The step from which a training that is about to begin is logged; None where it cannot be told apart from what an
+    evaluation logged that is done."""
+    record = plan.record
+    if any(record.folder.glob("*/result.json")):
+        return None
+    if not record.resume.is_file():
+        return 0
+    try:
+        return int(torch.load(record.resume, map_location="cpu", weights_only=True, mmap=True)["step"])
+    except Exception:  # of any kind: the training itself says what is wrong with the file
+        return None
 
 
 def _move_aside(path: Path) -> None:
@@ -77,6 +146,7 @@ def _wandb(plan: Plan, folder: Path, wanted: Node) -> Logger:
         settings=settings,
     )
     folder.mkdir(parents=True, exist_ok=True)
+    parts = len(parts_of(plan.record.folder, arguments["id"]))
     logger = WandbLogger(offline=not online, **arguments)
     try:
         _ = logger.experiment
@@ -86,14 +156,16 @@ def _wandb(plan: Plan, folder: Path, wanted: Node) -> Logger:
             "with wandb sync; look at WANDB_API_KEY (or wandb login) and WANDB_BASE_URL, or set logger.mode=offline."
         )
         wandb.teardown()  # its service still holds the run by this name
+        online = False
         logger = WandbLogger(offline=True, **(arguments | {"resume": None}))
+    if parts and not online:  # sent after the other parts: W&B's own step must not begin anew
+        logger.experiment.log({}, step=parts * (2 * plan.steps + MARGIN), commit=False)
     return logger
 
 
 def _identity(plan: Plan) -> str:
-    """The W&B run that a cell resumes: its training's; a method that wraps another shares that, and has its own run."""
-    wraps = plan.record.method != plan.choices["method"]
-    return plan.record.scoring if wraps else plan.record.training
+    """The W&B run that a cell begins or resumes."""
+    return run_id(plan.choices, {"training": plan.record.training, "scoring": plan.record.scoring})
 
 
 def wandb_mode(mode: str) -> str:
