@@ -37,9 +37,13 @@ def experiments_dir() -> Path:
 
 
 class Keep(Enum):
-    """What stays of a successful run beside its record: nothing, the weights, or the optimizer state as well."""
+    """What stays of a successful run beside its record: nothing, the weights, or the optimizer state as well.
+
+    shared: the weights, until the sweep that says so has done every evaluation of them.
+    """
 
     none = "none"
+    shared = "shared"
     weights = "weights"
     all = "all"
 
@@ -286,7 +290,11 @@ def explain(error: Exception) -> NoveltyError | Exception:
     """Hydra's complaint about an override in our words: what is wrong and what is allowed; other errors as they are."""
     import re
 
+    if isinstance(error.__cause__, NoveltyError):  # what a plugin refused while Hydra made it
+        return error.__cause__
     text = str(error)
+    if re.search(r"Could not find 'hydra/launcher/joblib'", text):
+        return NoveltyError("launcher=joblib needs a package: pip install 'novelty[joblib]', or take launcher=serial.")
     if found := re.search(r"Could not override '([\w.@/]+)'|Key '([\w.@/]+)' is not in", text):
         key = found.group(1) or found.group(2)
         parent = key.rpartition(".")[0]

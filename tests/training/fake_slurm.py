@@ -1,18 +1,24 @@
-"""Slurm's commands, as far as submitit uses them, on this machine: a job array whose tasks are queued again on request.
+"""Slurm's commands, as far as submitit uses them, on this machine: job arrays whose tasks are queued again on request,
+and are taken away as a cluster does it (`take_away`).
 
 Run as a script under the name of one of the commands (`install`), with its state in ``$FAKE_SLURM``.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol")
-JOB = "4711"
+FIRST_JOB = 4711
 
 
 def install(folder: Path) -> dict[str, str]:
@@ -27,18 +33,51 @@ def install(folder: Path) -> dict[str, str]:
     return {"PATH": f"{folder}:{os.environ['PATH']}", "FAKE_SLURM": str(state)}
 
 
+def parameters(state: Path) -> list[dict[str, str]]:
+    """Of every job, what its script says to sbatch: {"time": "10", "requeue": ""}."""
+    found = []
+    for path in sorted(state.glob("script.*")):
+        lines = [line for line in path.read_text().splitlines() if line.startswith("#SBATCH --")]
+        pairs = (line.removeprefix("#SBATCH --").partition("=") for line in lines)
+        found.append({name: value for name, _, value in pairs})
+    return found
+
+
+def take_away(state: Path, name: str, grace: float, again: bool = True) -> bool:
+    """What Slurm does when it preempts a job (or, not ``again``, when somebody cancels it): SIGTERM, and SIGKILL after
+    ``grace`` seconds. A preempted job is queued again if it is still there by then; whether it was."""
+    path = state / f"step.{name}"
+    while not path.exists():
+        time.sleep(0.05)
+    step = int(path.read_text())
+    os.kill(step, signal.SIGTERM)
+    time.sleep(grace)
+    there = Path(f"/proc/{step}").exists()
+    if there and again:
+        (state / f"again.{name}").touch()
+    with suppress(ProcessLookupError):
+        os.kill(step, signal.SIGKILL)
+    return there
+
+
 def sbatch(script: str) -> None:
-    """Every task of the array at once, each run again as often as `scontrol requeue` asks for it."""
+    """Of an array as many tasks at once as it says, each run again as often as it is asked for."""
+    job = str(FIRST_JOB + len(list(STATE.glob("script.*"))))
     text = Path(script).read_text()
-    (STATE / "script.sh").write_text(text)
+    (STATE / f"script.{job}").write_text(text)
     array = [line.split("=")[1] for line in text.splitlines() if line.startswith("#SBATCH --array=")]
-    last = int(array[0].split("%")[0].split("-")[1]) if array else None
-    for task in [None] if last is None else range(last + 1):
-        name = JOB if task is None else f"{JOB}_{task}"
+    last, most = array[0].removeprefix("0-").split("%") if array else (0, 1)
+    names = [f"{job}_{task}" for task in range(int(last) + 1)] if array else [job]
+    for name in names:
         (STATE / f"queued.{name}").touch()
-        command = [sys.executable, __file__, "task", name]
-        subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    print(f"Submitted batch job {JOB}")
+    command = [sys.executable, __file__, "run", str(most), *names]
+    subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    print(f"Submitted batch job {job}")
+
+
+def run(most: str, *names: str) -> None:
+    with ThreadPoolExecutor(int(most)) as pool:
+        list(pool.map(task, names))
 
 
 def task(name: str) -> None:
@@ -47,15 +86,16 @@ def task(name: str) -> None:
     if index:
         named |= {"SLURM_ARRAY_JOB_ID": job, "SLURM_ARRAY_TASK_ID": index}
     while True:
-        (STATE / f"again.{name}").unlink(missing_ok=True)
-        subprocess.run(["bash", str(STATE / "script.sh")], env=os.environ | named)
+        for left in ("again", "step"):
+            (STATE / f"{left}.{name}").unlink(missing_ok=True)
+        subprocess.run(["bash", str(STATE / f"script.{job}")], env=os.environ | named)
         if not (STATE / f"again.{name}").exists():
             break
     (STATE / f"queued.{name}").unlink()
 
 
 def srun(*arguments: str) -> None:
-    """``srun --unbuffered --output FILE --error FILE command...``"""
+    """``srun --unbuffered --output FILE --error FILE [--further=options] command...``"""
     said = list(arguments)
     files = {}
     while said[0].startswith("--"):
@@ -69,6 +109,9 @@ def srun(*arguments: str) -> None:
         for short, value in names.items():
             name = name.replace(short, value)
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), number)
+    task = f"_{names['%a']}" if names["%a"] else ""
+    (STATE / f"srun.{names['%A']}{task}").write_text(json.dumps(arguments))
+    (STATE / f"step.{names['%A']}{task}").write_text(str(os.getpid()))
     os.execvp(said[0], said)
 
 
@@ -84,4 +127,4 @@ def scontrol(_: str, name: str) -> None:
 
 if __name__ == "__main__":
     STATE = Path(os.environ["FAKE_SLURM"])
-    {"sbatch": sbatch, "srun": srun, "squeue": squeue, "scontrol": scontrol, "task": task}[sys.argv[1]](*sys.argv[2:])
+    {"sbatch": sbatch, "srun": srun, "squeue": squeue, "scontrol": scontrol, "run": run}[sys.argv[1]](*sys.argv[2:])

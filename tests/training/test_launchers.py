@@ -15,14 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 from cells import plan
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobStatus
 from sweeps import scores_below
-from training.fake_slurm import install
-from training.small_jobs import SmallTask
+from training.small_jobs import collect, tasks, words
 
-from hydra_plugins.novelty_submitit import jobs as module
 from hydra_plugins.novelty_submitit import launcher
-from hydra_plugins.novelty_submitit.jobs import Array, Jobs, Processes
+from hydra_plugins.novelty_submitit.jobs import Processes
 from hydra_plugins.novelty_submitit.task import STOPPING
 from novelty.errors import NoveltyError
 from novelty.results.records import Record
@@ -31,27 +29,7 @@ from novelty.training.times import Expected
 
 LIMITS = {"timeout_min": 10, "signal_delay_s": 30}
 
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the tests pickle, workers find; what submitit reads of the environment, later tests do not."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-    monkeypatch.setenv(module.SIGNAL_VARIABLE, "")
-    monkeypatch.delenv(module.SIGNAL_VARIABLE)  # as it is where nobody has set it
-
-
-def _tasks(journal: Path, *kinds: str) -> list[Any]:
-    return [SmallTask(number=number, kind=kind, journal=str(journal)) for number, kind in enumerate(kinds)]
-
-
-def _collect(jobs: Jobs, count: int, seconds: float = 60) -> dict[int, JobReturn]:
-    found: dict[int, JobReturn] = {}
-    deadline = time.monotonic() + seconds
-    while len(found) < count:
-        assert time.monotonic() < deadline, f"only {sorted(found)} came to an end"
-        found |= dict(jobs.look())
-        time.sleep(0.05)
-    return found
+pytestmark = pytest.mark.usefixtures("importable")
 
 
 def _locally(folder: Path, tasks: list[Any], at_once: int, devices: tuple[str, ...] = ("", "")) -> Processes:
@@ -60,7 +38,7 @@ def _locally(folder: Path, tasks: list[Any], at_once: int, devices: tuple[str, .
 
 def test_no_more_local_jobs_run_at_once_than_are_allowed(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    found = _collect(_locally(tmp_path, _tasks(journal, *["good"] * 5), 2, ("0", "1")), 5)
+    found = collect(_locally(tmp_path, tasks(journal, *["good"] * 5), 2, ("0", "1")), 5)
     assert {place: result._return_value for place, result in found.items()} == {n: float(n) for n in range(5)}
     running = most = 0
     for line in journal.read_text().splitlines():
@@ -72,7 +50,7 @@ def test_no_more_local_jobs_run_at_once_than_are_allowed(tmp_path: Path) -> None
 
 
 def test_a_local_job_that_dies_or_fails_ends_no_other_and_says_where_its_words_are(tmp_path: Path) -> None:
-    found = _collect(_locally(tmp_path, _tasks(tmp_path / "journal", "broken", "refused", "good"), 2), 3)
+    found = collect(_locally(tmp_path, tasks(tmp_path / "journal", "broken", "refused", "good"), 2), 3)
     assert [found[place].status for place in range(3)] == [JobStatus.FAILED, JobStatus.FAILED, JobStatus.COMPLETED]
     assert "its worker ended early, the same command goes on" in str(found[0]._return_value)
     assert Path(str(found[0]._return_value).split("last words: ")[1]).is_file()
@@ -81,21 +59,21 @@ def test_a_local_job_that_dies_or_fails_ends_no_other_and_says_where_its_words_a
 
 def test_a_local_job_that_is_warned_comes_back(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    found = _collect(_locally(tmp_path, _tasks(journal, "stopped"), 1), 1)
+    found = collect(_locally(tmp_path, tasks(journal, "stopped"), 1), 1)
     assert found[0].status == JobStatus.COMPLETED
-    assert [line.split()[1] for line in journal.read_text().splitlines()] == ["begins", "begins", "ends"]
+    assert words(journal, 0) == ["begins", "begins", "ends"]
 
 
 def test_local_jobs_end_with_the_launcher(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    jobs = _locally(tmp_path, _tasks(journal, "long", "long", "good"), 2)
+    jobs = _locally(tmp_path, tasks(journal, "long", "long", "good"), 2)
     while not journal.exists() or len(journal.read_text().splitlines()) < 2:
         jobs.look()
         time.sleep(0.05)
     start = time.monotonic()
     jobs.leave()
     assert time.monotonic() - start < 15
-    found = _collect(jobs, 2, 5)
+    found = collect(jobs, 2, 5)
     assert all("ended early" in str(result._return_value) for place, result in found.items() if place < 2)
     jobs.leave()
 
@@ -104,7 +82,7 @@ def test_local_jobs_end_with_the_launcher(tmp_path: Path) -> None:
 def test_only_a_job_that_is_asked_to_end_waits_to_be_taken_away(kind: str, tmp_path: Path) -> None:
     before = {number: signal.getsignal(number) for number in STOPPING}
     signal.signal(signal.SIGUSR1, lambda *_: sys.exit(77))
-    (task,) = _tasks(tmp_path / "journal", kind)
+    (task,) = tasks(tmp_path / "journal", kind)
     task.linger = 1.0
     start = time.monotonic()
     try:
@@ -119,58 +97,8 @@ def test_only_a_job_that_is_asked_to_end_waits_to_be_taken_away(kind: str, tmp_p
 
 def test_the_terminal_is_heard_again_after_a_job_has_begun(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
-    _collect(_locally(tmp_path, _tasks(tmp_path / "journal", "good"), 1), 1)
+    collect(_locally(tmp_path, tasks(tmp_path / "journal", "good"), 1), 1)
     assert signal.getsignal(signal.SIGINT) == before
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A Slurm that has every job at once; the folder of its state."""
-    environment = install(tmp_path / "slurm")
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(module, "QUEUE_SECONDS", 0.5)
-    return Path(environment["FAKE_SLURM"])
-
-
-PARAMETERS = {
-    **{"job_name": "novelty", "time": 10, "signal_delay_s": 30, "array_parallelism": 2, "gpus_per_node": 1},
-    "additional_parameters": {"requeue": True},
-}
-
-
-def test_an_array_of_slurm(slurm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    journal = tmp_path / "journal"
-    kinds = ["good", "stopped", "broken", "refused"]
-    array = Array(_tasks(journal, *kinds), tmp_path / "jobs", 3, PARAMETERS)
-    assert "Slurm job 4711: 4 cells." in capsys.readouterr().out
-    found = _collect(array, 4)
-    failed = {kinds[place] for place, result in found.items() if result.status == JobStatus.FAILED}
-    assert failed == {"broken", "refused"}
-    lines = [line.split()[:2] for line in journal.read_text().splitlines()]
-    assert [word for number, word in lines if number == "1"] == ["begins", "begins", "ends"]
-    script = (slurm / "script.sh").read_text()
-    for flag in ("array=0-3%2", "requeue", "signal=USR1@30", "open-mode=append", "gpus-per-node=1", "time=10"):
-        assert f"#SBATCH --{flag}" in script
-    assert "export SUBMITIT_PREEMPT_SIGNAL=USR1" in script
-
-
-def test_a_single_job_of_slurm(slurm: Path, tmp_path: Path) -> None:
-    found = _collect(Array(_tasks(tmp_path / "journal", "stopped"), tmp_path / "jobs", 3, PARAMETERS), 1)
-    assert found[0].status == JobStatus.COMPLETED
-
-
-def test_slurm_is_told_how_to_end_what_goes_on(slurm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    array = Array(_tasks(tmp_path / "journal", "good"), tmp_path / "jobs", 3, PARAMETERS)
-    array.leave()
-    assert "Slurm job 4711 goes on by itself" in capsys.readouterr().err
-    _collect(array, 1)
-
-
-def test_no_slurm_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(NoveltyError, match=r"Slurm takes no jobs here .*launcher=submitit_local"):
-        Array(_tasks(tmp_path / "journal", "good"), tmp_path / "jobs", 3, PARAMETERS)
 
 
 def test_no_submitit_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,9 +107,11 @@ def test_no_submitit_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
         launcher.NoveltySubmitit()._jobs([], Path("jobs"))
 
 
-@pytest.mark.parametrize(("option", "value"), [("cluster", "moon"), ("jobs", 0)])
+@pytest.mark.parametrize(
+    ("option", "value"), [("cluster", "moon"), ("jobs", 0), ("minutes", 2), ("minutes", 1), ("requeues", 6)]
+)
 def test_what_no_launcher_can_do_is_one_sentence(option: str, value: Any) -> None:
-    with pytest.raises(NoveltyError, match=rf"hydra\.launcher\.{option}={value} .*[Aa]llow"):
+    with pytest.raises(NoveltyError, match=rf"hydra\.launcher\.{option}={value} .*([Aa]llow|take)"):
         launcher.NoveltySubmitit(**{option: value})
 
 
@@ -211,7 +141,7 @@ def test_the_longest_first_and_before_them_those_that_nobody_knows(monkeypatch: 
     plans = iter(plan("method=kde", f"seed={seed}") for seed in lengths)
     known = iter(lengths.values())
     monkeypatch.setattr(sweep, "make_plan", lambda *_: next(plans))
-    monkeypatch.setattr(sweep.Times, "expected", lambda *_: next(known))
+    monkeypatch.setattr(sweep.Times, "expected", lambda *_, **__: next(known))
     planned = sweep.plan_all({(f"seed={seed}",): () for seed in lengths})
     assert [cell.title[-1] for cell in planned] == ["1", "2", "3", "0"]
 
@@ -321,7 +251,9 @@ def test_whoever_is_killed_nothing_is_lost_doubled_or_changed(
     else:
         number = {"launcher, asked": signal.SIGTERM, "worker, warned": signal.SIGUSR1}.get(victim, signal.SIGKILL)
         os.kill(process.pid if victim.startswith("launcher") else worker, number)
-    output = _finish(process, {"launcher, asked": 143, "worker": 1, "worker, warned": process.wait()}.get(victim, -9))
+    warned = 0 if launcher == "submitit_local" else 128 + signal.SIGUSR1  # what a staying worker raises, ends the sweep
+    ends = {"launcher, asked": 143, "worker": 1, "worker, warned": warned}
+    output = _finish(process, ends.get(victim, -9))
     assert "Traceback" not in output
     deadline = time.monotonic() + 120
     while _alive(process.pid):  # a killed launcher leaves what was under way, which ends by itself

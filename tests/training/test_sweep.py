@@ -9,15 +9,25 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cells import SMALL, run
+from figures.drawing import run as typed_run
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
 from sweeps import scores_below
 
+from hydra_plugins.novelty_sweeper.sweeper import _in_words
 from novelty.errors import NoveltyError
+from novelty.results.locks import locked
+from novelty.results.records import Record
 from novelty.training import plan
-from novelty.training.sweep import PlannedCell, expand, plan_all, report_plans, submitted
+from novelty.training.sweep import PlannedCell, expand, plan_all, report_plans, submitted, tidy_shared
 
 TABLE = "table=piad/table2_mnist"
 SWEEP = [
@@ -173,10 +183,106 @@ def test_evaluations_of_one_training_train_once_even_where_no_weights_are_kept(t
     assert not list(tmp_path.rglob("metrics.*.csv"))
 
 
+@pytest.fixture
+def shared(runs: Path) -> tuple[dict[tuple[str, ...], tuple[str, ...]], Path]:
+    """Two evaluations of one training, done, and the weights that a sweep kept for the second of them."""
+    typed = [*SMALL, "method=kde", "keep=none", f"paths.runs={runs}"]
+    cells = expand([[*typed, f"budget.max_test={count}"] for count in (15, 16)], None)
+    for cell in submitted(plan_all(cells)):
+        assert "keep=shared" in cell
+        run(*cell)
+    (weights,) = runs.rglob("model.ckpt")
+    return cells, weights
+
+
+Shared = tuple[dict[tuple[str, ...], tuple[str, ...]], Path]
+
+
+def test_weights_that_a_cut_sweep_kept_for_its_next_evaluation_go_with_the_next_sweep(shared: Shared) -> None:
+    cells, weights = shared
+    planned = plan_all(cells)
+    assert [cell.state for cell in planned] == ["done", "done"]
+    with locked(weights.parent):  # another process evaluates them
+        tidy_shared(planned)
+    assert weights.is_file()
+    tidy_shared(planned)
+    assert not weights.exists()
+
+
+@pytest.mark.parametrize("why", ["waits", "asked", "damaged"])
+def test_weights_stay_while_an_evaluation_waits_or_somebody_asked_for_them(why: str, shared: Shared) -> None:
+    cells, weights = shared
+    result = next(weights.parent.glob("*/result.json"))
+    if why == "waits":
+        result.unlink()
+    elif why == "asked":
+        result.write_text(result.read_text().replace('"keep": "shared"', '"keep": "weights"'))
+    else:
+        result.write_text("{")
+    tidy_shared(plan_all(cells))
+    assert weights.is_file()
+
+
+def test_a_sweep_that_is_cut_tidies_what_is_done(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+
+    def launch(self: BasicLauncher, cells: list[list[str]], number: int) -> list[JobReturn]:
+        for cell in cells:
+            run(*cell)
+            done.append(1)
+        if len(done) == 2:
+            raise BrokenExecutor("killed")
+        return [JobReturn(status=JobStatus.COMPLETED, _return_value=0.5) for _ in cells]
+
+    monkeypatch.setattr(BasicLauncher, "launch", launch)
+    with pytest.raises(NoveltyError, match="A worker was killed"):
+        typed_run(*SMALL, "-m", "method=kde", "keep=none", f"paths.runs={runs}", "budget.max_test=15,16")
+    assert len(done) == 2
+    assert not list(runs.rglob("model.ckpt"))
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_batches_of_no_cells_are_refused(size: int) -> None:
+    with pytest.raises(NoveltyError, match=rf"hydra\.sweeper\.max_batch_size={size} would run nothing: allow 1"):
+        typed_run(*SMALL, "-m", "method=kde", f"hydra.sweeper.max_batch_size={size}", "dry_run=true")
+
+
+def test_joblib_without_its_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    Plugins.instance()
+    monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["launcher"], "joblib.yaml")
+    with pytest.raises(NoveltyError, match=r"^launcher=joblib needs a package: pip install 'novelty\[joblib\]'"):
+        typed_run(*SMALL, "-m", "method=kde", "launcher=joblib", "dry_run=true")
+
+
+def test_brackets_in_paths_and_titles_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = Record(tmp_path / "runs [old]", "kde", "digits", "t", "s", "e")
+    cell = PlannedCell([], (), "kde · [red] · 3", "missing", record=record, log=record.log)
+    report_plans([cell], detailed=True)
+    out = capsys.readouterr().out
+    assert str(record.log) in out
+    assert "kde · [red] · 3" in out
+
+
 def test_dry_run_lists_and_touches_nothing(tmp_path: Path) -> None:
     output = _finish(_sweep(tmp_path / "runs", "dry_run=true"))
     assert "6 cells: 6 missing" in output
     assert not list((tmp_path / "runs").rglob("*.json"))
+
+
+def test_weights_that_one_record_keeps_outlive_another_that_does_not(tmp_path: Path) -> None:
+    typed = ("data=digits", "method=autoencoder", f"paths.runs={tmp_path}")
+    run(*typed, "keep=weights")
+    record = run(*typed, "keep=none", "evaluation=grey")
+    assert record["config"]["keep"] == "none"
+    assert len(list(tmp_path.rglob("result.json"))) == 2
+    assert list(tmp_path.rglob("model.ckpt"))
+    run(*typed, "keep=none", "seed=1")
+    assert len(list(tmp_path.rglob("model.ckpt"))) == 1
+
+
+def test_failures_of_one_reason_are_told_once() -> None:
+    failures = [(f"kde · {place}", "No such images.") for place in range(5)] + [("vae · 0", "It diverged.")]
+    assert _in_words(failures) == ("kde · 0, kde · 1, kde · 2 and 2 more (No such images.); vae · 0 (It diverged.)")
 
 
 def test_data_that_are_not_there_are_missed_once(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cells import plan, run
 
+from novelty.hardware import Share
 from novelty.info import Schedule
 from novelty.results.records import read_all
 from novelty.training.sweep import expand, plan_all, report_plans
@@ -70,6 +72,44 @@ def test_other_machines_and_failures_tell_nothing(runs: Path) -> None:
     assert Times([elsewhere, failure, {"path": "x", "error": "y"}]).expected(plan(*TYPED)) is None
 
 
+def _known_elsewhere(*hardware: str) -> list[dict[str, Any]]:
+    """The one record of this machine, as if it were of others."""
+    run(*TYPED)
+    (known,) = read_all(plan(*TYPED).record.runs)
+    found = [copy.deepcopy(known) for _ in hardware]
+    for record, name in zip(found, hardware, strict=True):
+        record["environment"]["hardware"] = name
+    return found
+
+
+def test_where_nothing_ran_the_only_hardware_of_the_records_tells_and_is_named(runs: Path) -> None:
+    other = plan(*TYPED, "seed=1")
+    found = _known_elsewhere("A100", "A100", "H100")
+    told = Times(found[:2]).expected(other, elsewhere=True)
+    assert told is not None
+    assert told.hardware == "A100"
+    assert Times(found[:2]).expected(other) is None
+    assert Times(found).expected(other, elsewhere=True) is None  # which of them will it be?
+    own = Times([*found, *read_all(runs)])
+    here = own.expected(other, elsewhere=True)
+    assert here is not None
+    assert here.hardware == ""
+    assert own.expected(other, here=False, elsewhere=True) is None
+
+
+def test_a_dry_run_for_a_cluster_says_which_hardware_told(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = _known_elsewhere("NVIDIA [A100]")
+    monkeypatch.setattr("novelty.training.sweep.read_all", lambda *_: records)
+    typed = ["data=digits", "budget=smoke", "hardware=cpu", "logger=none", "pictures=false", f"paths.runs={runs}"]
+    cells = expand([[*typed, *TYPED, f"seed={seed}"] for seed in (1, 2)], None)
+    report_plans(plan_all(cells, share=Share(1, remote=True)), detailed=True)
+    out = " ".join(capsys.readouterr().out.split())
+    assert "of work on NVIDIA [A100] are left." in out
+    assert "unknown" not in out
+
+
 def test_a_dry_run_says_what_is_left_and_what_is_unknown(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(*TYPED)
     typed = ["data=digits", "budget=smoke", "hardware=cpu", "logger=none", "pictures=false", f"paths.runs={runs}"]
@@ -78,9 +118,9 @@ def test_a_dry_run_says_what_is_left_and_what_is_unknown(runs: Path, capsys: pyt
     by_state = {cell.title: cell for cell in planned}
     assert sum(cell.expected is not None for cell in by_state.values()) == 2
     report_plans(planned, detailed=True)
-    out = capsys.readouterr().out
+    out = " ".join(capsys.readouterr().out.split())
     assert "unknown" in out
-    assert "are left, and 1 cells whose like never ran here." in out
+    assert "of work are left, and 1 cells whose like never ran here." in out
 
 
 @pytest.mark.parametrize(

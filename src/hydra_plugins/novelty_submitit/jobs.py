@@ -22,6 +22,8 @@ PATIENCE_SECONDS = 30.0
 QUEUE_SECONDS = 30.0
 """Between two looks at Slurm's queue; results are looked for more often."""
 SIGNAL_VARIABLE = "SUBMITIT_PREEMPT_SIGNAL"
+TRIED_ENOUGH = "timed-out too many times"
+"""What submitit says of a job that may not be queued again."""
 
 Found = tuple[int, JobReturn]
 """The place of a cell among those handed over, and what became of it."""
@@ -147,7 +149,14 @@ def outcome(job: Any) -> JobReturn:
     if not paths.result_pickle.exists():
         return _lost(f"its worker ended early, the same command goes on from what it saved; its last words: {log}")
     if error := job.exception():
-        return _lost(f"its worker failed ({str(error).strip().splitlines()[-1]}); more in {log}")
+        if TRIED_ENOUGH in str(error):
+            return _lost(
+                "it was not done within its time limit, nor when it had been queued again as often as "
+                "hydra.launcher.requeues allows: raise hydra.launcher.minutes; the same command goes on from what it "
+                "saved."
+            )
+        trace = str(error).split("-" * 22)  # it stands between two such lines, and behind them where the logs are
+        return _lost(f"its worker failed ({trace[len(trace) // 2].strip().splitlines()[-1]}); more in {log}")
     result: JobReturn = job.result()
     for path in paths.folder.glob(f"{job.job_id}_*"):
         path.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.singleton import Singleton
@@ -19,10 +19,15 @@ from hydra_plugins.novelty_submitit.jobs import Array, Jobs, Processes, tidy
 from hydra_plugins.novelty_submitit.task import CellTask
 from novelty.errors import NoveltyError, first_line
 
+if TYPE_CHECKING:
+    from novelty.hardware import Share
+
 LOOK_SECONDS = {"local": 0.2, "slurm": 5.0}
 """Between two looks at the jobs."""
 LINGER_SECONDS = 900.0
 """Longer than clusters commonly leave a preempted job (GraceTime)."""
+LOCAL_REQUEUES = 5
+"""submitit's local controller runs a job six times at most, whatever it is told."""
 
 
 @dataclass
@@ -31,8 +36,8 @@ class NoveltySubmititConf:
 
     cluster: slurm, or local (processes of this machine).
     jobs: at most so many run at once.  minutes: time limit of one.
-    warning_seconds: before that limit a job is told to save and is queued again, ``requeues`` times at most; when
-        Slurm preempts it, as often as that happens.
+    warning_seconds: before that limit a job is told to save and is queued again, ``requeues`` times at most (locally 5
+        are all that there can be); when Slurm preempts it, as often as that happens.
     gpus, cpus, memory_gb: of each job; locally ``gpus`` of those here, in turn, so that several jobs may share one.
     options: anything else that sbatch knows, {mail-user: ...}.
     folder: of submitit's files, on a disk that all machines see.
@@ -43,7 +48,7 @@ class NoveltySubmititConf:
     jobs: int = 2
     minutes: int = 1440
     warning_seconds: int = 120
-    requeues: int = 20
+    requeues: int = LOCAL_REQUEUES
     gpus: int | None = None
     cpus: int | None = None
     memory_gb: int | None = None
@@ -67,11 +72,31 @@ class NoveltySubmitit(Launcher):
     """
 
     def __init__(self, **options: Any) -> None:
-        self.options = NoveltySubmititConf(**options)
-        if self.options.cluster not in LOOK_SECONDS:
-            raise NoveltyError(f"hydra.launcher.cluster={self.options.cluster} is no choice. Allowed: local, slurm.")
-        if self.options.jobs < 1:
-            raise NoveltyError(f"hydra.launcher.jobs={self.options.jobs} would run nothing: allow 1 at least.")
+        self.options = given = NoveltySubmititConf(**options)
+        if given.cluster not in LOOK_SECONDS:
+            raise NoveltyError(f"hydra.launcher.cluster={given.cluster} is no choice. Allowed: local, slurm.")
+        if given.jobs < 1:
+            raise NoveltyError(f"hydra.launcher.jobs={given.jobs} would run nothing: allow 1 at least.")
+        if 60 * given.minutes <= given.warning_seconds:
+            raise NoveltyError(
+                f"hydra.launcher.minutes={given.minutes} is over before a cell could begin, which is told to save "
+                f"{given.warning_seconds} seconds before its limit: allow {given.warning_seconds // 60 + 1} minutes at "
+                "least, or lower hydra.launcher.warning_seconds."
+            )
+        if given.cluster == "local" and given.requeues > LOCAL_REQUEUES:
+            raise NoveltyError(
+                f"hydra.launcher.requeues={given.requeues} cannot be had on this machine, where submitit runs a job "
+                f"six times at most: take {LOCAL_REQUEUES}, and a larger hydra.launcher.minutes."
+            )
+
+    @property
+    def share(self) -> "Share":
+        """What each cell is given of GPUs: plans are made before it is, and elsewhere."""
+        from novelty.hardware import Share
+
+        if self.options.cluster == "slurm":
+            return Share(self.options.gpus, remote=True)
+        return Share(min(self.options.gpus or 1, len(_gpus())))
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
@@ -109,6 +134,7 @@ class NoveltySubmitit(Launcher):
             "array_parallelism": options.jobs,
             "gpus_per_node": options.gpus,
             "cpus_per_task": options.cpus,
+            "srun_args": [f"--cpus-per-task={options.cpus}"] if options.cpus else None,  # Slurm 22.05: not inherited
             "mem": f"{options.memory_gb}G" if options.memory_gb else None,
             **{name: getattr(options, name) for name in ("partition", "account", "qos", "constraint")},
         }

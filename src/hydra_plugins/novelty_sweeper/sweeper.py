@@ -1,5 +1,6 @@
 """Sweeps that resume: tables become cells, done cells are dropped, the rest goes to whatever launcher was chosen."""
 
+from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,14 @@ from hydra.core.utils import JobReturn, JobStatus
 from novelty.errors import NoveltyError
 
 if TYPE_CHECKING:
+    from novelty.hardware import Share
     from novelty.training.sweep import PlannedCell
 
     Outcome = tuple[PlannedCell, JobReturn]
+
+
+NAMED = 3
+"""Cells that are named where several failed for one reason."""
 
 
 @dataclass
@@ -34,12 +40,17 @@ class NoveltySweeper(BasicSweeper):
     is missing; then draws the figure, if it is for one.
 
     Order: cut cells first, then failed and missing ones, last those that another process is working on; within each the
-    longest first. Cells that share a training are handed over one after the other.
+    longest first. Cells that share a training are handed over one after the other. To a cluster those in hand elsewhere
+    are not handed over: each would hold a GPU while it waits.
     Exits with an error that lists the failures once everything else has run.
     """
 
     def __init__(self, max_batch_size: int | None = None) -> None:
         super().__init__(max_batch_size)
+        if max_batch_size is not None and max_batch_size < 1:
+            raise NoveltyError(
+                f"hydra.sweeper.max_batch_size={max_batch_size} would run nothing: allow 1 at least, or null for all."
+            )
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
         from novelty.training.figure import figure_session
@@ -54,23 +65,33 @@ class NoveltySweeper(BasicSweeper):
         sources = self.config.hydra.runtime.config_sources
         search_path = tuple(f"{s.schema}://{s.path}" for s in sources if s.provider not in known)
         figure = figure_session(self.config, combinations, search_path)
-        planned = plan_all(
-            expand(combinations, self.config.budget.seeds, figure.keep if figure else KEEP_NONE), search_path
-        )
+        share: Share | None = getattr(self.launcher, "share", None)
+        cells = expand(combinations, self.config.budget.seeds, figure.keep if figure else KEEP_NONE)
+        planned = plan_all(cells, search_path, share)
         report_plans(planned, detailed=self.config.dry_run)
+        running = sum(cell.state == "running" for cell in planned) if share and share.remote else 0
+        if running:
+            print(
+                f"{running} in hand elsewhere are left out, as each would hold a GPU and wait; the same command, given "
+                "later, sees to them.",
+                flush=True,
+            )
         if self.config.dry_run:
             if figure:
                 figure.announce(planned)
             return []
-        waiting = [cell for cell in planned if cell.state not in ("done", "impossible")]
+        left_out = ("done", "impossible", *(["running"] if running else []))
+        waiting = [cell for cell in planned if cell.state not in left_out]
         returns: list[Outcome] = []
-        if waiting:
-            Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-            returns = self._launched(waiting)
-            tidy_shared(waiting)
-        failures = [f"{cell.title} ({cell.error})" for cell in planned if cell.state == "impossible"]
+        try:
+            if waiting:
+                Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+                returns = self._launched(waiting)
+        finally:
+            tidy_shared(planned)
+        failures = [(cell.title, cell.error) for cell in planned if cell.state == "impossible"]
         failures += [
-            f"{cell.title} ({_reason(result)})" for cell, result in returns if result.status != JobStatus.COMPLETED
+            (cell.title, str(_reason(result))) for cell, result in returns if result.status != JobStatus.COMPLETED
         ]
         if figure and any(cell.record and cell.record.state() == "done" for cell in planned):
             try:
@@ -78,11 +99,12 @@ class NoveltySweeper(BasicSweeper):
             except NoveltyError as error:
                 if not failures:
                     raise
-                failures.append(f"the drawing ({error})")
+                failures.append(("the drawing", str(error)))
         if failures:
+            others = f"the others are done but for {running} in hand elsewhere" if running else "the others are done"
             raise NoveltyError(
-                f"{len(failures)} of {len(planned)} cells failed, the others are done; "
-                "the same command tries these again: " + "; ".join(failures)
+                f"{len(failures)} of {len(planned)} cells failed, {others}; the same command tries these again: "
+                + _in_words(failures)
             )
         return [result for _, result in returns]
 
@@ -109,6 +131,17 @@ class NoveltySweeper(BasicSweeper):
                     ) from error
                 returns += zip(cells, results, strict=True)
         return returns
+
+
+def _in_words(failures: Sequence[tuple[str, str]]) -> str:
+    """What failed and why, each reason once."""
+    by: dict[str, list[str]] = {}
+    for title, reason in failures:
+        by.setdefault(reason, []).append(title)
+    return "; ".join(
+        f"{', '.join(titles[:NAMED])}{f' and {len(titles) - NAMED} more' if len(titles) > NAMED else ''} ({reason})"
+        for reason, titles in by.items()
+    )
 
 
 def _reason(result: JobReturn) -> Any:

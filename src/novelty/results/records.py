@@ -159,7 +159,7 @@ class Record:
         return "cut" if self.resume.is_file() or self.weights.is_file() else "missing"
 
     def tidy(self, keep: str) -> None:
-        """After success: what `keep` (none, weights, all) does not ask for goes.
+        """After success: what `keep` does not ask for goes, but for weights that another record of this training keeps.
 
         What TensorBoard or W&B wrote stays whatever `keep` says: somebody asked for it by name, and an offline run is
         still to be sent.
@@ -168,10 +168,20 @@ class Record:
             path.unlink(missing_ok=True)
         if keep != "all":
             self.resume.unlink(missing_ok=True)
-        if keep == "none":
+        if keep == "none" and not self.wishes() & {"weights", "all"}:
             self.weights.unlink(missing_ok=True)
             if not asked_for(self.folder):
                 shutil.rmtree(self.folder / FOLDER, ignore_errors=True)
+
+    def wishes(self) -> set[str]:
+        """What the records of this training were told to keep (`keep`); one that cannot be read may want all."""
+        found = set()
+        for path in self.folder.glob("*/result.json"):
+            try:
+                found.add(str(read_result(path)["config"].get("keep")))
+            except (OSError, NoveltyError):
+                found.add("all")
+        return found
 
 
 def read_result(path: Path) -> dict[str, Any]:

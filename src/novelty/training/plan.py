@@ -17,7 +17,7 @@ from novelty.data.protocols import Split, cap
 from novelty.data.source import Images, Source
 from novelty.errors import NoveltyError
 from novelty.evaluation import metrics
-from novelty.hardware import processes, settle_hardware
+from novelty.hardware import Share, processes, settle_hardware
 from novelty.info import WeightsFile
 from novelty.methods.base import Method
 from novelty.results.keys import array_digest, content_of, key
@@ -119,13 +119,16 @@ class Sources:
             raise
 
 
-def make_plan(cfg: DictConfig, choices: dict[str, str], sources: Sources | None = None) -> Plan:
+def make_plan(
+    cfg: DictConfig, choices: dict[str, str], sources: Sources | None = None, share: Share | None = None
+) -> Plan:
     """Check the configuration, find the images, split them and name the keys; nothing is trained or written.
 
-    sources: of cells that are planned together.  Raises NoveltyError for everything a person can get wrong up to here.
+    sources: of cells that are planned together.  share: what a launcher will give the cell, if it is not to run here.
+    Raises NoveltyError for everything a person can get wrong up to here.
     """
     config = check(cfg)
-    config["hardware"] = settle_hardware(config["hardware"])
+    config["hardware"] = settle_hardware(config["hardware"], share)
     data, budget, paths = config["data"], config["budget"], config["paths"]
     images = (sources or Sources()).images(data, paths)
     protocol = build(config["protocol"])

@@ -8,17 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.table import Table as Grid
+from rich.text import Text
 
-from novelty.config import compose_cell, key_of, open_overrides
+from novelty.config import Keep, compose_cell, key_of, open_overrides
 from novelty.errors import NoveltyError
+from novelty.hardware import Share
 from novelty.results.records import Record, read_all
 from novelty.tables import Cell, Layout, load_figure, load_table
 from novelty.training.plan import Sources, make_plan
 from novelty.training.times import Expected, Times, in_words
 
 KEEP_NONE = "keep=none"
+KEEP_SHARED = f"keep={Keep.shared.value}"
 NO_PICTURES = "pictures=false"
 ORDER = ("cut", "failed", "missing", "running", "done", "impossible")
 
@@ -33,8 +37,9 @@ class PlannedCell:
 
     state:  that of its record, or "impossible" with an ``error``.
     tables: the tables and figures that ask for it.
-    expected: how long it will take, where cells of its kind have run here.
+    expected: how long it will take, where cells of its kind have run.
     log: where what it prints goes, or went, if not to the terminal.
+    settled: overrides for what was left open and was decided here; it must not be decided otherwise where it runs.
     """
 
     overrides: list[str]
@@ -45,6 +50,7 @@ class PlannedCell:
     record: Record | None = None
     expected: Expected | None = None
     log: Path | None = None
+    settled: tuple[str, ...] = ()
 
 
 def expand(
@@ -127,11 +133,15 @@ def _same(one: str, other: str) -> bool:
     return key_of(one) == key_of(other) and _value(one) == _value(other)
 
 
-def plan_all(cells: Mapping[tuple[str, ...], tuple[str, ...]], search_path: tuple[str, ...] = ()) -> list[PlannedCell]:
+def plan_all(
+    cells: Mapping[tuple[str, ...], tuple[str, ...]], search_path: tuple[str, ...] = (), share: Share | None = None
+) -> list[PlannedCell]:
     """State of every cell of `expand`, in the order in which they are to run; nothing is trained or written.
 
     Within a state the longest first, since a long cell that begins last keeps all other workers waiting; before them
     those of unknown length, which may be the longest, and whose first ones tell how long the others take.
+
+    share: what the launcher will give each of them, where it gives out GPUs.
     """
     planned = []
     sources = Sources()
@@ -140,14 +150,18 @@ def plan_all(cells: Mapping[tuple[str, ...], tuple[str, ...]], search_path: tupl
         overrides = list(typed)
         title = " ".join(o.lstrip("+") for o in overrides if o not in (KEEP_NONE, NO_PICTURES))
         try:
-            plan = make_plan(*compose_cell(overrides, search_path), sources)
-            record = plan.record
+            cfg, choices = compose_cell(overrides, search_path)
+            plan = make_plan(cfg, choices, sources, share)
+            record, devices = plan.record, plan.config["hardware"]["devices"]
+            settled = (f"hardware.devices={devices}",) if share and cfg.hardware.devices == -1 else ()
             kind = record.folder.parent
             if kind not in times:
                 times[kind] = Times(read_all(record.runs, record.method, record.data))
-            expected = times[kind].expected(plan)
+            expected = times[kind].expected(plan, here=not (share and share.remote), elsewhere=True)
             log = record.log if plan.config["logger"]["log"] or record.log.is_file() else None
-            planned.append(PlannedCell(overrides, tables, plan.title, record.state(), "", record, expected, log))
+            planned.append(
+                PlannedCell(overrides, tables, plan.title, record.state(), "", record, expected, log, settled)
+            )
         except NoveltyError as error:
             planned.append(PlannedCell(overrides, tables, title, "impossible", str(error)))
     return sorted(planned, key=_place)
@@ -173,23 +187,33 @@ def rounds(cells: Sequence[PlannedCell]) -> list[list[PlannedCell]]:
 
 
 def submitted(cells: Sequence[PlannedCell]) -> list[list[str]]:
-    """Overrides to run, tagged with their tables; evaluations that share a training keep its weights until
-    `tidy_shared`."""
+    """Overrides to run, with what was settled and the tables that ask for them; evaluations that share a training keep
+    its weights until `tidy_shared`."""
     shared = _shared(cells)
     found = []
     for cell in cells:
-        overrides = ["keep=weights" if o == KEEP_NONE and cell in shared else o for o in cell.overrides]
-        found.append([*overrides, *([f"logger.tables=[{','.join(cell.tables)}]"] if cell.tables else [])])
+        overrides = [KEEP_SHARED if o == KEEP_NONE and cell in shared else o for o in cell.overrides]
+        tables = [f"logger.tables=[{','.join(cell.tables)}]"] if cell.tables else []
+        found.append([*overrides, *cell.settled, *tables])
     return found
 
 
 def tidy_shared(cells: Sequence[PlannedCell]) -> None:
-    """After the run: the weights that were kept only for the next evaluation go, where all of them are done."""
-    shared = _shared(cells)
-    waiting = {cell.record.folder for cell in shared if cell.record and cell.record.state() != "done"}
-    for cell in shared:
-        if cell.record and cell.record.folder not in waiting:
-            cell.record.tidy("none")
+    """The weights that were kept only for the next evaluation go, where all of them are done: those that this sweep
+    kept, and those of an earlier one that was cut. Of what another process has in hand, nothing."""
+    trainings: dict[Path, list[Record]] = {}
+    for cell in _shared(cells):
+        assert cell.record is not None
+        trainings.setdefault(cell.record.folder, []).append(cell.record)
+    for folder, records in trainings.items():
+        wishes = records[0].wishes()
+        if not all(record.result.is_file() for record in records) or Keep.shared.value not in wishes:
+            continue
+        try:
+            with FileLock(folder / "lock", fallback_to_soft=False).acquire(timeout=0):
+                records[0].tidy("none")
+        except (Timeout, OSError):
+            continue
 
 
 def _shared(cells: Sequence[PlannedCell]) -> list[PlannedCell]:
@@ -207,10 +231,12 @@ def report_plans(planned: Sequence[PlannedCell], detailed: bool) -> None:
     states = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state])
     known = [left for left in seconds if left]
     unknown = sum(left is None for left in seconds)
-    rest = f" About {in_words(sum(known))} are left" if known else ""
+    learnt = dict.fromkeys(cell.expected.hardware for cell in planned if cell.expected and _seconds(cell))
+    learnt_on = " and ".join(filter(None, learnt))
+    rest = f" About {in_words(sum(known))} of work{f' on {learnt_on}' if learnt_on else ''} are left" if known else ""
     rest += f", and {unknown} cells whose like never ran here" if known and unknown else ""
     if planned:
-        console.print(f"{len(planned)} cells: {states}.{rest}{'.' if rest else ''}")
+        console.print(f"{len(planned)} cells: {states}.{rest}{'.' if rest else ''}", markup=False)
     else:
         console.print("No cells: no method of this table is among those here; novelty.report shows what was printed.")
 
@@ -227,7 +253,7 @@ def _list(planned: Sequence[PlannedCell], seconds: Sequence[float | None], conso
     for cell, left in zip(planned, seconds, strict=True):
         takes = "" if cell.state == "done" else "unknown" if left is None else in_words(left)
         takes = f"see ({reasons.index(cell.error) + 1})" if cell.error else takes
-        grid.add_row(cell.state, cell.title, takes, *([str(cell.log or "")] if longest else []))
+        grid.add_row(*map(Text, (cell.state, cell.title, takes, *([str(cell.log or "")] if longest else []))))
     Console(highlight=False, width=console.width + longest).print(grid, soft_wrap=True)
     for number, reason in enumerate(reasons, 1):
         console.print(f"({number}) {reason}", markup=False)
