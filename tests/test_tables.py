@@ -60,3 +60,26 @@ def test_a_cell_of_every_row_runs_and_finds_its_place(
     assert set(found) == same
     line = found[row]
     assert "budget smoke" in line.reason
+
+
+@pytest.mark.parametrize("name", names_under(experiments_dir() / "table"))
+def test_normal_classes_are_called_what_records_call_them(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report finds records by these names: a number in place of a name would run and never be found."""
+    monkeypatch.setenv("NOVELTY_DATA", str(tmp_path))
+    table = load_table(name)
+    written = set()
+    for column in table.columns:
+        cell = next((c for c in table.cells() if c.column == column.name), None)
+        if cell is None:
+            continue
+        cfg, choices = compose_cell(open_overrides([*cell.overrides, *SMALL]))
+        if choices["data"] == "mvtec_ad":  # a class of its own in each category, and few of these here
+            continue
+        if choices["data"] not in written:
+            WRITERS[choices["data"]](tmp_path)
+            written.add(choices["data"])
+        cfg.method, cfg.evaluation = (compose_cell(["method=kde"]).cfg[node] for node in ("method", "evaluation"))
+        if (typed := cfg.protocol.get("normal")) is not None:
+            assert make_plan(cfg, choices).config["protocol"]["normal"] == [str(typed)], column.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,14 +26,15 @@ def write_mvtec_ad(
     mode: str = "L",
     masks: bool = True,
 ) -> Path:
-    """``folder/<category>/{train,test,ground_truth}`` with noise, masks of 0 and 255, and the texts beside them."""
-    top = folder / category
+    """``folder/<category>/{train,test,ground_truth}`` with noise, masks of 0 and 255, and the texts beside them; no
+    category has the images of another, which would be the same records."""
+    top, own = folder / category, 1_000_000 * zlib.crc32(category.encode())
     for split, count in (("train", train), ("test", good)):
         for i in range(count):
-            save(picture(10 * count + i, side, side, mode), top / split / "good" / f"{i:03d}.png")
+            save(picture(own + 10 * count + i, side, side, mode), top / split / "good" / f"{i:03d}.png")
     for number, (defect, count) in enumerate(defects.items(), start=100):
         for i in range(count):
-            save(picture(100 * number + i, side, side, mode), top / "test" / defect / f"{i:03d}.png")
+            save(picture(own + 100 * number + i, side, side, mode), top / "test" / defect / f"{i:03d}.png")
             if masks:
                 save(mask_of(number + i, side), top / "ground_truth" / defect / f"{i:03d}_mask.png")
     (top / "license.txt").write_text("CC BY-NC-SA 4.0")
