@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from novelty.config import conf_dir
+from novelty.config import conf_dir, key_of
 from novelty.errors import NoveltyError
 
 _ACTING = ("callbacks", "job_logging", "hydra_logging", "job.env_set")
@@ -47,25 +47,35 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _refuse_actions(name: str, folder: str | None, overrides: list[str]) -> None:
-    """NoveltyError where Hydra's own part of the configuration acts otherwise than the shipped one."""
-    from omegaconf import OmegaConf
-
+    """NoveltyError where Hydra's own part of the configuration acts otherwise than the shipped one, with the first
+    value of every sweep or any other."""
     ours = _hydra("config", [])
     searched = [f"hydra.searchpath=[{folder!r}]"] if folder else []
-    for chosen in _alternatives(overrides):
-        theirs = _hydra(name, [*searched, *chosen])
-        for key in _ACTING:
-            if OmegaConf.select(ours, key) != OmegaConf.select(theirs, key):
-                raise NoveltyError(
-                    f"hydra.{key} may run anything before novelty begins: take it out of the configuration."
-                )
-        for key in _CLASSES:
-            if not str(OmegaConf.select(theirs, key)).startswith(_PLUGINS):
-                raise NoveltyError(f"hydra.{key} is no plugin of Hydra: choose one with launcher=NAME.")
+    values = _values(overrides)
+    first = [options[0] for options in values]
+    theirs = _hydra(name, [*searched, *first])
+    _expect_harmless(ours, theirs)
+    groups = {*map(str, theirs.runtime.choices)}
+    for place, options in enumerate(values):
+        key = key_of(first[place])
+        if key in groups or key.startswith("hydra."):  # of plain values (a thousand seeds) one says as much as all
+            for option in options[1:]:
+                _expect_harmless(ours, _hydra(name, [*searched, *first[:place], option, *first[place + 1 :]]))
 
 
-def _alternatives(overrides: list[str]) -> Iterator[list[str]]:
-    """Choices of groups, and what is said of Hydra itself: each value of a sweep once, the first of the others."""
+def _expect_harmless(ours: Any, theirs: Any) -> None:
+    from omegaconf import OmegaConf
+
+    for key in _ACTING:
+        if OmegaConf.select(ours, key) != OmegaConf.select(theirs, key):
+            raise NoveltyError(f"hydra.{key} may run anything before novelty begins: take it out of the configuration.")
+    for key in _CLASSES:
+        if not str(OmegaConf.select(theirs, key)).startswith(_PLUGINS):
+            raise NoveltyError(f"hydra.{key} is no plugin of Hydra: choose one with launcher=NAME.")
+
+
+def _values(overrides: list[str]) -> list[list[str]]:
+    """Of each override that may choose a config, or is said to Hydra itself, every value of its sweep."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     values = []
@@ -75,11 +85,7 @@ def _alternatives(overrides: list[str]) -> Iterator[list[str]]:
             key = line.split("=", 1)[0]
             sweep = parsed.is_sweep_override()
             values.append([f"{key}={value}" for value in parsed.sweep_string_iterator()] if sweep else [line])
-    first = [options[0] for options in values if options]
-    yield first
-    for place, options in enumerate(filter(None, values)):
-        for option in options[1:]:
-            yield [*first[:place], option, *first[place + 1 :]]
+    return [options for options in values if options]
 
 
 def _hydra(name: str, overrides: list[str]) -> Any:

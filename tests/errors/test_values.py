@@ -10,6 +10,7 @@ import pytest
 from cells import plan
 from test_command_line import FAST, inside
 
+from novelty import flags
 from novelty.errors import NoveltyError
 from novelty.flags import in_order
 
@@ -130,3 +131,16 @@ def test_a_yaml_that_names_a_class_of_python_is_text(tmp_path: Path, capfd: pyte
     assert "Traceback" not in err
     assert not (tmp_path / "ran").exists()
     assert os.sep in str(folder)
+
+
+def test_a_thousand_seeds_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    known = flags._hydra
+    monkeypatch.setattr(flags, "_hydra", lambda name, overrides: asked.append(overrides) or known(name, overrides))
+    typed = ["-m", "seed=range(1000)", "method=kde,ocsvm", "hydra.launcher.n_jobs=2", "launcher=joblib"]
+    assert flags.in_order(typed)[-1] == "-m"
+    assert len(asked) == 3  # ours, theirs, and theirs with the other method
+    assert [[o for o in overrides if o.startswith("method=")] for overrides in asked[1:]] == [
+        ["method=kde"],
+        ["method=ocsvm"],
+    ]
