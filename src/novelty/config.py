@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ OPEN_NODES = ("method", "protocol", "evaluation", "data.source", "data.augment",
 """Nodes with a `_target_`: their schema is the signature of the class, so a key need not stand in the YAML."""
 
 
+@cache
 def _shipped(folder: str) -> Path:
     """``folder`` of the checkout where there is one (an editable install copies it once, and the copy goes stale)."""
     checkout = Path(__file__).resolve().parents[2]

@@ -184,8 +184,18 @@ def cell(cfg: DictConfig) -> float:
         _let_go(error)
         raise
     finally:
-        if not alone:  # trainer and method refer to each other: of a sweep's cells gigabytes would wait for Python
-            gc.collect()
+        if not alone:
+            _let_go_of_cells()
+
+
+def _let_go_of_cells() -> None:
+    """Trainer and method refer to each other, and Python looks for such rings rarely: gigabytes would wait for it.
+
+    What the first cell imported stays anyway and is looked at once; to go through it took longer than a small cell.
+    """
+    gc.collect()
+    if not gc.get_freeze_count():
+        gc.freeze()
 
 
 def _let_go(error: BaseException | None) -> None:
