@@ -10,7 +10,8 @@ from typing import Any
 
 from novelty.check import check, defaults
 from novelty.config import compose_cell, open_overrides
-from novelty.report.match import PLACES
+from novelty.report.compare import Line, lines
+from novelty.report.match import PLACES, fill
 from novelty.tables import Table
 
 
@@ -78,3 +79,8 @@ def written(runs: Path, records: list[dict[str, Any]]) -> None:
         path = runs / content["choices"]["method"] / content["choices"]["data"] / f"t{i}" / "e" / "result.json"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def found(table: Table, records: list[dict[str, Any]]) -> list[Line]:
+    """The lines of ours that ``records`` make of ``table``."""
+    return lines(table, fill(table, records))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-from report.made_up import record, whole_row, with_epochs, written
+from report.made_up import found, record, whole_row, with_epochs, written
 
 from novelty.report import compare, render
 from novelty.report.__main__ import _main
-from novelty.report.match import fill
 from novelty.tables import Table, load_table
 
 NAME = "piad/table2_mnist"
@@ -20,10 +18,6 @@ NAME = "piad/table2_mnist"
 @pytest.fixture(scope="module")
 def table() -> Table:
     return load_table(NAME)
-
-
-def found(table: Table, records: list[dict[str, Any]]) -> list[compare.Line]:
-    return compare.lines(table, fill(table, records))
 
 
 def test_what_is_printed_behind_plus_minus_stands_beside_both_of_ours() -> None:

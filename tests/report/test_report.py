@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report.made_up import record, whole_row, with_epochs, written
+from report.made_up import found, record, whole_row, with_epochs, written
 
 from novelty.figures import style
 from novelty.report import compare, render
@@ -24,10 +24,6 @@ NAME = "piad/table2_mnist"
 @pytest.fixture(scope="module")
 def table() -> Table:
     return load_table(NAME)
-
-
-def found(table: Table, records: list[dict[str, Any]]) -> list[compare.Line]:
-    return compare.lines(table, fill(table, records))
 
 
 def printing(table: Table, row: str, value: float | None, **block: Any) -> Table:
