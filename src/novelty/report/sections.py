@@ -180,9 +180,10 @@ def _bars(section: Section, named: Named) -> Shown | None:
     with style.styled():
         drawing = style.sheet(-(-len(heights) // ACROSS["bars"]) * (0.6 + 0.22 * len(named)))
         for axes, bars in zip(style.panels(drawing, list(heights), ACROSS["bars"]), heights.values(), strict=True):
-            axes.barh(list(bars), list(bars.values()), color=[_look(list(named), name)["color"] for name in bars])
+            colours = [_look(list(named), name)["color"] for name in bars]
+            drawn = axes.barh(list(bars), list(bars.values()), color=colours)
             axes.invert_yaxis()
-            axes.bar_label(axes.containers[0], fmt="%.3g", fontsize=7, padding=2)  # type: ignore[arg-type]
+            axes.bar_label(drawn, fmt="%.3g", fontsize=7, padding=2)
             axes.margins(x=0.15)
     machines = dict.fromkeys(machine for line in named.values() for machine in line.environment("hardware"))
     return Shown(section.title, f"Mean over runs, on {'; '.join(machines)}.", drawing)

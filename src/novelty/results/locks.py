@@ -44,6 +44,21 @@ def locked(folder: Path, waiting: str | None = None) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def locked_at_once(folder: Path) -> Iterator[bool]:
+    """Hold ``folder`` unless another process has it, or it cannot be locked: whether it is held."""
+    lock = _lock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
 def _lock(path: Path) -> BaseFileLock:
     """A lock of the kernel's, or OSError (ENOSYS, ENOLCK): a mere marker file would outlive a killed holder."""
     return FileLock(path, fallback_to_soft=False)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
@@ -16,6 +16,7 @@ from rich.text import Text
 from novelty.config import Keep, compose_cell, key_of, open_overrides
 from novelty.errors import NoveltyError
 from novelty.hardware import Share
+from novelty.results.locks import locked_at_once
 from novelty.results.records import Record, read_all
 from novelty.tables import Cell, Layout, load_figure, load_table
 from novelty.training.plan import Sources, make_plan
@@ -189,10 +190,10 @@ def rounds(cells: Sequence[PlannedCell]) -> list[list[PlannedCell]]:
 def submitted(cells: Sequence[PlannedCell]) -> list[list[str]]:
     """Overrides to run, with what was settled and the tables that ask for them; evaluations that share a training keep
     its weights until `tidy_shared`."""
-    shared = _shared(cells)
+    shared = set(map(id, _shared(cells)))
     found = []
     for cell in cells:
-        overrides = [KEEP_SHARED if o == KEEP_NONE and cell in shared else o for o in cell.overrides]
+        overrides = [KEEP_SHARED if o == KEEP_NONE and id(cell) in shared else o for o in cell.overrides]
         tables = [f"logger.tables=[{','.join(cell.tables)}]"] if cell.tables else []
         found.append([*overrides, *cell.settled, *tables])
     return found
@@ -209,11 +210,9 @@ def tidy_shared(cells: Sequence[PlannedCell]) -> None:
         wishes = records[0].wishes()
         if not all(record.result.is_file() for record in records) or Keep.shared.value not in wishes:
             continue
-        try:
-            with FileLock(folder / "lock", fallback_to_soft=False).acquire(timeout=0):
+        with locked_at_once(folder) as held, suppress(OSError):
+            if held:
                 records[0].tidy("none")
-        except (Timeout, OSError):
-            continue
 
 
 def _shared(cells: Sequence[PlannedCell]) -> list[PlannedCell]:
